@@ -1,0 +1,146 @@
+/* Teaches: a client without threads. One client, one call, `perform` on the caller's own thread.
+ *
+ *   request [-X METHOD] [-H 'Name: value']... [-d DATA] [-i] [--timeout MS] SOCKET TARGET
+ *
+ * The body goes to stdout; -i puts status line and headers before it. Exit status: 0 when an answer
+ * came, whatever its HTTP status (404 is an answer); 1 when none came; 2 for wrong usage.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <hysock.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static void usage(void) {
+    fprintf(stderr, "usage: request [-X METHOD] [-H 'Name: value']... [-d DATA] [-i] "
+                    "[--timeout MS] SOCKET TARGET\n");
+    exit(2);
+}
+
+static void fail(const hysock_error *err) {
+    fprintf(stderr, "request: %s\n", err->message);
+    exit(1);
+}
+
+struct options {
+    const char *method, *data, *address, *target;
+    char **headers; /* "Name: value" */
+    size_t header_count;
+    unsigned long timeout; /* milliseconds; 0 = none given */
+    int include;
+};
+
+static unsigned long milliseconds(const char *text) {
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || value == 0 || value >= HYSOCK_FOREVER) {
+        fprintf(stderr, "request: --timeout needs a number of milliseconds, not '%s'\n", text);
+        exit(2);
+    }
+    return value;
+}
+
+static void parse(int argc, char **argv, struct options *options) {
+    int i;
+    memset(options, 0, sizeof *options);
+    options->headers = calloc((size_t)argc, sizeof *options->headers);
+    if (options->headers == NULL) {
+        perror("request");
+        exit(1);
+    }
+    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "-i") == 0)
+            options->include = 1;
+        else if (i + 1 == argc)
+            usage(); /* all the others need a value */
+        else if (strcmp(argv[i], "-X") == 0)
+            options->method = argv[++i];
+        else if (strcmp(argv[i], "-H") == 0)
+            options->headers[options->header_count++] = argv[++i];
+        else if (strcmp(argv[i], "-d") == 0)
+            options->data = argv[++i];
+        else if (strcmp(argv[i], "--timeout") == 0)
+            options->timeout = milliseconds(argv[++i]);
+        else
+            usage();
+    }
+    if (argc - i != 2)
+        usage();
+    options->address = argv[i];
+    options->target = argv[i + 1];
+    if (options->method == NULL)
+        options->method = options->data != NULL ? "POST" : "GET";
+}
+
+static void add_header(hysock_call *call, char *line) {
+    char *value = strchr(line, ':');
+    if (value == NULL) {
+        fprintf(stderr, "request: a header is 'Name: value', not '%s'\n", line);
+        exit(2);
+    }
+    *value++ = '\0'; /* ends the name */
+    value += strspn(value, " \t");
+    /* `set` replaces the type that the body came with, `add` lets a name occur twice. */
+    if (strcasecmp(line, "content-type") == 0)
+        hysock_call_set_header(call, line, value, HYSOCK_NTS);
+    else
+        hysock_call_add_header(call, line, value, HYSOCK_NTS);
+}
+
+static void print_answer(const hysock_call *call, int include) {
+    hysock_str name, value, body = hysock_call_body(call);
+    int status = hysock_call_http_status(call);
+
+    if (include) {
+        size_t i;
+        printf("HTTP/%s %d\n", hysock_call_version(call) == 10 ? "1.0" : "1.1", status);
+        for (i = 0; hysock_call_header_at(call, i, &name, &value) == HYSOCK_OK; i++)
+            printf("%.*s: %.*s\n", HYSOCK_PRI(name), HYSOCK_PRI(value));
+        putchar('\n');
+    } else if (status >= 400) {
+        fprintf(stderr, "request: HTTP status %d\n", status);
+    }
+    if (body.len > 0)
+        fwrite(body.ptr, 1, body.len, stdout); /* bytes, not text: they may hold NUL */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("request: stdout");
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv) {
+    struct options options;
+    hysock_error err;
+    hysock_client *client;
+    hysock_call *call;
+    size_t i;
+
+    parse(argc, argv, &options);
+
+    /* No runtime: such a client can only `perform`, and starts no thread. */
+    if (hysock_client_new(NULL, options.address, HYSOCK_NTS, NULL, &client, &err) != HYSOCK_OK)
+        fail(&err);
+    if (hysock_call_new(client, options.method, options.target, HYSOCK_NTS, &call, &err) !=
+        HYSOCK_OK)
+        fail(&err);
+
+    /* The setters need no check: the first that was refused, say for a newline in a header, makes
+     * perform fail with its message, and nothing is sent. */
+    if (options.data != NULL)
+        hysock_call_set_body(call, "application/x-www-form-urlencoded", options.data,
+                             strlen(options.data));
+    for (i = 0; i < options.header_count; i++)
+        add_header(call, options.headers[i]);
+    if (options.timeout != 0)
+        hysock_call_set_timeout(call, (uint32_t)options.timeout);
+
+    if (hysock_call_perform(call, &err) != HYSOCK_OK)
+        fail(&err);
+    print_answer(call, options.include);
+
+    hysock_call_free(call);
+    hysock_client_free(client);
+    free(options.headers);
+    return 0;
+}

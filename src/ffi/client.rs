@@ -1,0 +1,123 @@
+//! A client: one address to talk to, with its connections. Calls are made from it; see there.
+//!
+//! Needed: hysock_client_new(), hysock_client_free(). Connections are made when a call needs one and
+//! kept for later ones. A client may be used by any number of threads at once. Without a runtime its calls
+//! can be performed but not started; such a client survives fork(2): the child makes its own connections.
+
+use super::boundary::{self, Out};
+use super::client_config::hysock_client_config;
+use super::config;
+use super::error::{ErrorOut, hysock_error};
+use super::handle;
+use super::runtime::hysock_runtime;
+use super::status::hysock_status;
+use super::text::text_len;
+use crate::http::client::Client;
+use crate::limits;
+use crate::socket::address::Address;
+use std::ffi::c_char;
+
+/// One address to talk to, with its connections.
+pub struct hysock_client {
+    _opaque: [u8; 0],
+}
+
+/// Make a client for the socket at `address`. Nothing is connected yet: the socket may be absent.
+///
+/// `runtime` may be NULL: then calls can be performed, not started. `address` is a path, or `@name` for
+/// an abstract socket, or a URL such as `unix:///run/x.sock`; `address_len` may be HYSOCK_NTS. A relative
+/// path becomes absolute here. `config` may be NULL for the defaults and may be freed as soon as this
+/// returns.
+///
+/// Thread: any.
+/// Owns: free `*client` with hysock_client_free().
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_client_new(
+    runtime: *mut hysock_runtime,
+    address: *const c_char,
+    address_len: usize,
+    config: *const hysock_client_config,
+    client: *mut *mut hysock_client,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        // SAFETY: C gives NULL or a variable for the result.
+        let client = unsafe { Out::for_handle("client", client) }?;
+        let runtime = match runtime.is_null() {
+            true => None,
+            false => Some(handle::get("runtime", runtime)?),
+        };
+        // SAFETY: C gives NULL, `address_len` bytes, or a NUL-terminated text with HYSOCK_NTS.
+        let address = Address::parse(unsafe { text_len("address", address, address_len) }?)?;
+        let made = Client::new(runtime.as_deref(), &address, &config::read(config)?)?;
+        client.set(handle::give_or::<hysock_client>(made, |made| made.release())?);
+        Ok(())
+    })
+}
+
+/// Free a client. Calls of it that were started are cancelled and their completions withdrawn; calls
+/// stay yours. Never waits.
+///
+/// In a forked child the parent's connections are left alone.
+///
+/// Thread: any, also inside callbacks.
+/// Errors: none; NULL and handles that were freed before are passed over.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_client_free(client: *mut hysock_client) {
+    boundary::nothing(|| {
+        handle::free(client, |client| {
+            client.check()?;
+            client.release();
+            Ok(())
+        });
+    });
+}
+
+/// Begin the end: no new calls, those that run have `drain_ms` milliseconds (0: none, HYSOCK_FOREVER:
+/// all the time), then they are cancelled; each started one still completes.
+///
+/// Returns at once; hysock_client_wait() is the barrier.
+///
+/// Thread: any, also inside callbacks.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_client_shutdown(
+    client: *mut hysock_client,
+    drain_ms: u32,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        handle::get("client", client)?.shutdown(limits::duration(drain_ms))
+    })
+}
+
+/// Wait until the client has ended: no completion of it runs or will run, its drops have run.
+///
+/// It begins nothing: call hysock_client_shutdown() first. In queue delivery the queue is dispatched on
+/// the calling thread meanwhile. `timeout_ms` 0 only asks; HYSOCK_FOREVER waits for as long as it takes.
+///
+/// Thread: any but the library's own.
+/// Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback; HYSOCK_E_INVALID_ARGUMENT,
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_client_wait(
+    client: *mut hysock_client,
+    timeout_ms: u32,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        handle::get("client", client)?.wait(limits::duration(timeout_ms))
+    })
+}

@@ -1,0 +1,346 @@
+//! An exchange: one request received, and the answer to it.
+//!
+//! It is lent to the handler: answer it before returning, and all of it ends with the return. To answer
+//! later, from any thread, call hysock_exchange_defer() first; then it is yours until
+//! hysock_exchange_free(). A handler that returns with neither answer nor defer gets its client a 500.
+//!
+//! Needed: hysock_exchange_method(), hysock_exchange_path(), hysock_exchange_header(),
+//! hysock_exchange_body(), hysock_exchange_answer(). An exchange may be used on one thread at a time;
+//! its texts are good until the handler returns, or with a defer until the free.
+
+use super::boundary::{self, Out};
+use super::closure::{Closure, Userdata};
+use super::error::{ErrorOut, hysock_error};
+use super::handle;
+use super::status::hysock_status;
+use super::text::{data, hysock_drop_fn, hysock_str, opt_text, text, text_len};
+use crate::http::headers;
+use crate::http::server::{Exchange, Handler};
+use http::HeaderMap;
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+/// One request received, and the answer to it.
+pub struct hysock_exchange {
+    _opaque: [u8; 0],
+}
+
+/// Handles one request. The exchange is lent: see hysock_exchange_defer().
+pub type hysock_exchange_fn =
+    Option<unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void)>;
+
+/// Told that the client of an exchange has left before its answer.
+pub type hysock_gone_fn =
+    Option<unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void)>;
+
+/// A handler of the core that runs C's. The exchange gets a handle for the time of the call; when C has
+/// deferred it, the handle is C's.
+pub(super) fn handler(
+    closure: Closure<
+        unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void),
+    >,
+) -> Handler {
+    /// Ends what was lent, also when the callback unwinds.
+    struct Lent<'a>(&'a Arc<Exchange>, *mut hysock_exchange);
+    impl Drop for Lent<'_> {
+        fn drop(&mut self) {
+            if !self.0.is_deferred() {
+                // The core ends the exchange itself. C may have freed the handle already: passed over.
+                handle::free(self.1, |_| Ok(()));
+            }
+        }
+    }
+    Box::new(move |exchange| {
+        // No room for one more handle: the client gets a 500.
+        let Ok(pointer) = handle::give(exchange.clone()) else { return };
+        let lent = Lent(exchange, pointer);
+        handle::lend(exchange, pointer, || {
+            // SAFETY: the function and its userdata were registered together.
+            unsafe { (closure.function)(lent.1, closure.userdata()) }
+        });
+    })
+}
+
+/// The request's method, such as GET.
+///
+/// Thread: any, one at a time.
+/// Errors: none; absent for a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_method(exchange: *const hysock_exchange) -> hysock_str {
+    boundary::get(hysock_str::ABSENT, || {
+        Ok(hysock_str::new(handle::get("exchange", exchange)?.method().as_bytes()))
+    })
+}
+
+/// The path of the request, as it was sent: not decoded, without the query.
+///
+/// Thread: any, one at a time.
+/// Errors: none; absent for a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_path(exchange: *const hysock_exchange) -> hysock_str {
+    boundary::get(hysock_str::ABSENT, || {
+        Ok(hysock_str::new(handle::get("exchange", exchange)?.path()))
+    })
+}
+
+/// A header of the request; `name` in any case. Of several with that name the first:
+/// hysock_exchange_header_at() shows all.
+///
+/// Thread: any, one at a time.
+/// Errors: none; absent when there is none, for a `name` of NULL and a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_header(
+    exchange: *const hysock_exchange,
+    name: *const c_char,
+) -> hysock_str {
+    boundary::get(hysock_str::ABSENT, || {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or a NUL-terminated text.
+        Ok(find(exchange.headers(), unsafe { opt_text(name) }))
+    })
+}
+
+/// The request's body, all of it; a NUL that does not count follows it. Absent when the request has none,
+/// empty when it has one of no bytes.
+///
+/// Thread: any, one at a time.
+/// Errors: none; absent for a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_body(exchange: *const hysock_exchange) -> hysock_str {
+    boundary::get(hysock_str::ABSENT, || {
+        Ok(hysock_str::maybe(handle::get("exchange", exchange)?.body()))
+    })
+}
+
+/// Set a header of the answer, in the place of any with that name.
+///
+/// `value_len` may be HYSOCK_NTS. Names and values that would break the message (CR, LF, NUL) are
+/// refused, as are Content-Length and Transfer-Encoding, which follow from the body.
+///
+/// Thread: any, one at a time.
+/// Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when nobody waits
+/// for the answer any more; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_set_header(
+    exchange: *mut hysock_exchange,
+    name: *const c_char,
+    value: *const c_char,
+    value_len: usize,
+) -> hysock_status {
+    boundary::status_only(|| {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len` bytes.
+        let (name, value) =
+            unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
+        exchange.set_header(name, value)
+    })
+}
+
+/// Answer with this status, the headers that were set, and this body.
+///
+/// `http_status` is 200 to 599; 204 and 304 have no body. `content_type` NULL sets none. `body_len` is a
+/// number of bytes, HYSOCK_NTS is refused; `body` may be NULL when it is 0. All of it is copied. One
+/// answer only; one that was refused has sent nothing and may be repeated. The answer to a HEAD is given
+/// like that to a GET: its body is not sent.
+///
+/// Thread: any, one at a time.
+/// Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED when the client has left;
+/// HYSOCK_E_SHUT_DOWN when the server has ended; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_answer(
+    exchange: *mut hysock_exchange,
+    http_status: i32,
+    content_type: *const c_char,
+    body: *const c_void,
+    body_len: usize,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or a NUL-terminated text, and `body_len` bytes.
+        let (content_type, body) =
+            unsafe { (opt_text(content_type), data("body", body, body_len)?) };
+        exchange.answer(http_status, content_type, body)
+    })
+}
+
+/// Keep the exchange beyond the handler's return: from now on it is yours, to be answered on any thread,
+/// until hysock_exchange_free(). Only inside the handler, once.
+///
+/// It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN.
+///
+/// Thread: the handler's.
+/// Owns: free it with hysock_exchange_free().
+/// Errors: HYSOCK_E_STATE for a second time; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_defer(
+    exchange: *mut hysock_exchange,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || handle::get("exchange", exchange)?.defer())
+}
+
+/// Free an exchange that was deferred. Its texts end here. Unanswered, the client gets a 500.
+///
+/// Not needed for one that was not deferred; inside its handler it ends it early.
+///
+/// Thread: any, also inside callbacks.
+/// Errors: none; NULL and handles that were freed before are passed over.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_free(exchange: *mut hysock_exchange) {
+    boundary::nothing(|| {
+        handle::free(exchange, |exchange| {
+            exchange.check()?;
+            exchange.release();
+            Ok(())
+        });
+    });
+}
+
+/// What was asked for, as it was sent: path and query.
+///
+/// Thread: any, one at a time.
+/// Errors: none; absent for a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_target(exchange: *const hysock_exchange) -> hysock_str {
+    boundary::get(hysock_str::ABSENT, || {
+        Ok(hysock_str::new(handle::get("exchange", exchange)?.target()))
+    })
+}
+
+/// What follows the first `?` of the target, as it was sent; absent when there is none.
+///
+/// Thread: any, one at a time.
+/// Errors: none; absent for a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_query(exchange: *const hysock_exchange) -> hysock_str {
+    boundary::get(hysock_str::ABSENT, || {
+        Ok(hysock_str::maybe(handle::get("exchange", exchange)?.query()))
+    })
+}
+
+/// The HTTP version of the request: 10 or 11.
+///
+/// Thread: any, one at a time.
+/// Errors: none; 0 for a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_version(exchange: *const hysock_exchange) -> i32 {
+    boundary::get(0, || Ok(handle::get("exchange", exchange)?.version()))
+}
+
+/// How many headers the request has, each of several with the same name counted.
+///
+/// Thread: any, one at a time.
+/// Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_exchange_header_count(exchange: *const hysock_exchange) -> i32 {
+    boundary::count(|| Ok(handle::get("exchange", exchange)?.headers().len()))
+}
+
+/// Name and value of header number `index`, from 0. Names are in lower case; several with the same name
+/// stand together, in the order in which they were sent.
+///
+/// Thread: any, one at a time.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_header_at(
+    exchange: *const hysock_exchange,
+    index: usize,
+    name: *mut hysock_str,
+    value: *mut hysock_str,
+) -> hysock_status {
+    boundary::status_only(|| {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or variables for the results.
+        let (name, value) = unsafe { (Out::new("name", name)?, Out::new("value", value)?) };
+        let (found, text) = headers::at(exchange.headers(), index)?;
+        name.set(hysock_str::new(found.as_str().as_bytes()));
+        value.set(hysock_str::new(text.as_bytes()));
+        Ok(())
+    })
+}
+
+/// Add a header to the answer, after any with that name.
+///
+/// What hysock_exchange_set_header() says holds here as well.
+///
+/// Thread: any, one at a time.
+/// Errors: as hysock_exchange_set_header().
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_add_header(
+    exchange: *mut hysock_exchange,
+    name: *const c_char,
+    value: *const c_char,
+    value_len: usize,
+) -> hysock_status {
+    boundary::status_only(|| {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len` bytes.
+        let (name, value) =
+            unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
+        exchange.add_header(name, value)
+    })
+}
+
+/// Run `fn` once when the client has left before it was answered: nobody reads the answer any more. For
+/// an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn` does not
+/// run.
+///
+/// Never while another callback of this exchange runs, and in the server's delivery.
+///
+/// Thread: any, one at a time.
+/// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+/// Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_on_gone(
+    exchange: *mut hysock_exchange,
+    r#fn: hysock_gone_fn,
+    userdata: *mut c_void,
+    drop: hysock_drop_fn,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    let userdata = Userdata::new(userdata, drop);
+    boundary::with_error(err, || {
+        let closure = Closure::new("fn", r#fn, userdata)?;
+        let pointer = handle::Sent(exchange);
+        let gone = move |exchange: &Arc<Exchange>| {
+            let pointer = pointer.get();
+            handle::lend(exchange, pointer, || {
+                // SAFETY: the function and its userdata were registered together.
+                unsafe { (closure.function)(pointer, closure.userdata()) }
+            });
+        };
+        handle::get("exchange", exchange)?.on_gone(Box::new(gone))
+    })
+}
+
+/// A header's first value.
+pub(super) fn find(headers: &HeaderMap, name: Option<&[u8]>) -> hysock_str {
+    let name = name.and_then(|name| std::str::from_utf8(name).ok());
+    let value = name.and_then(|name| headers.get(name));
+    hysock_str::maybe(value.map(|value| value.as_bytes()))
+}

@@ -1,0 +1,330 @@
+//! A server: routes, and the sockets that they are served on.
+//!
+//! Needed: hysock_server_serve(), which is hysock_server_new(), hysock_server_add_listener(),
+//! hysock_server_add_route() and hysock_server_start() in one; then hysock_server_shutdown() (or
+//! hysock_server_shutdown_signal() in a signal handler), hysock_server_wait(), hysock_server_free().
+//! The four single steps are for several routes or sockets; hysock_server_on_closed() and configs are
+//! options.
+//!
+//! Handlers run in parallel on the callback threads unless the config says otherwise. An exchange is lent
+//! to its handler: see there. A route whose path fits wins with its own method over one for every method;
+//! a path that fits with other methods only gets a 405, one that fits nowhere a 404, both without a handler.
+
+use super::boundary::{self, Out};
+use super::closure::{Closure, Userdata};
+use super::config;
+use super::error::{ErrorOut, hysock_error};
+use super::exchange::{self, hysock_exchange_fn};
+use super::handle;
+use super::listener_config::hysock_listener_config;
+use super::runtime::hysock_runtime;
+use super::server_config::hysock_server_config;
+use super::status::hysock_status;
+use super::text::{hysock_drop_fn, opt_string, text_len};
+use crate::error::Result;
+use crate::http::server::{Closed, Server};
+use crate::limits;
+use crate::socket::address::Address;
+use crate::socket::listener::ListenerOptions;
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Routes, and the sockets that they are served on.
+pub struct hysock_server {
+    _opaque: [u8; 0],
+}
+
+/// Runs once when the server has ended, after its last handler: `reason` is HYSOCK_OK when all answers
+/// were sent, HYSOCK_E_TIMED_OUT when the drain's deadline cut `aborted` of them short.
+pub type hysock_server_closed_fn = Option<
+    unsafe extern "C-unwind" fn(
+        server: *mut hysock_server,
+        reason: hysock_status,
+        aborted: u64,
+        userdata: *mut c_void,
+    ),
+>;
+
+/// Listen at `address` and hand every request to `fn`: new, add_listener, add_route and start in one.
+///
+/// `address` is a path, or `@name` for an abstract socket, or a URL such as `unix:///run/x.sock`;
+/// `address_len` may be HYSOCK_NTS. A relative path becomes absolute here. `config` may be NULL for the
+/// defaults and may be freed as soon as this returns. The file is made with mode 0600; for another one use
+/// the single steps with a hysock_listener_config. `*server` is set before the first request arrives.
+///
+/// Thread: any.
+/// Owns: free `*server` with hysock_server_free(); `userdata` is ours until `drop` is called with it,
+/// which also happens when this fails.
+/// Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT for a directory that is not there,
+/// HYSOCK_E_WRONG_TYPE; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
+/// HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_serve(
+    runtime: *mut hysock_runtime,
+    address: *const c_char,
+    address_len: usize,
+    config: *const hysock_server_config,
+    r#fn: hysock_exchange_fn,
+    userdata: *mut c_void,
+    drop: hysock_drop_fn,
+    server: *mut *mut hysock_server,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    let userdata = Userdata::new(userdata, drop);
+    boundary::with_error(err, || {
+        // SAFETY: C gives NULL or a variable for the result.
+        let out = unsafe { Out::for_handle("server", server) }?;
+        let closure = Closure::new("fn", r#fn, userdata)?;
+        let runtime = handle::get("runtime", runtime)?;
+        // SAFETY: C gives NULL, `address_len` bytes, or a NUL-terminated text with HYSOCK_NTS.
+        let address = Address::parse(unsafe { text_len("address", address, address_len) }?)?;
+        let server = Server::new(&runtime, &config::read(config)?)?;
+        let pointer = handle::give_or::<hysock_server>(server.clone(), |server| server.release())?;
+        out.set(pointer);
+        let served = serve(&server, &address, || exchange::handler(closure));
+        if served.is_err() {
+            out.set(std::ptr::null_mut());
+            end(pointer);
+            // The handler's drop has run when a registration fails. At once in all cases but one: the
+            // runtime was shut down between two of these steps, and a callback thread drops it now.
+            let _ = server.wait(Some(Duration::from_secs(1)));
+        }
+        served
+    })
+}
+
+fn serve(
+    server: &Arc<Server>,
+    address: &Address,
+    handler: impl FnOnce() -> crate::http::server::Handler,
+) -> Result<()> {
+    // The listener first: nearly all that fails fails there, and then there is no handler to take back.
+    server.add_listener(address, &ListenerOptions::default())?;
+    server.add_route(None, None, handler())?;
+    server.start()
+}
+
+/// Begin the end: no new connections, idle ones are closed, answers in flight may finish for `drain_ms`
+/// milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed. The socket file is removed
+/// at once.
+///
+/// Returns at once; hysock_server_wait() is the barrier. A second call with 0 cuts a drain short.
+///
+/// Thread: any, also inside callbacks.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_shutdown(
+    server: *mut hysock_server,
+    drain_ms: u32,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        handle::get("server", server)?.shutdown(limits::duration(drain_ms))
+    })
+}
+
+/// Begin the end like hysock_server_shutdown(), from a signal handler; answers in flight get the
+/// config's drain time, 10 seconds by default.
+///
+/// Thread: any; async-signal-safe.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_shutdown_signal(server: *mut hysock_server) -> hysock_status {
+    boundary::in_signal(|| {
+        handle::in_signal(server, |server| {
+            server.check()?;
+            server.shutdown_signal();
+            Ok(())
+        })
+    })
+}
+
+/// Wait until the server has ended: no callback of it runs or will run, its drops have run.
+///
+/// It begins nothing: a program may wait here for its life, until a signal handler begins the end. In
+/// queue delivery the queue is dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks;
+/// HYSOCK_FOREVER waits for as long as it takes.
+///
+/// Thread: any but the library's own.
+/// Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback; HYSOCK_E_INVALID_ARGUMENT,
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_wait(
+    server: *mut hysock_server,
+    timeout_ms: u32,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        handle::get("server", server)?.wait(limits::duration(timeout_ms))
+    })
+}
+
+/// Free a server. One that still runs is ended at once: connections are closed, callbacks that have not
+/// begun are withdrawn, exchanges that were deferred stay yours. Never waits; the drops run a little
+/// later.
+///
+/// In a forked child the parent's socket file and connections are left alone.
+///
+/// Thread: any, also inside callbacks.
+/// Errors: none; NULL and handles that were freed before are passed over.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_free(server: *mut hysock_server) {
+    boundary::nothing(|| end(server));
+}
+
+fn end(server: *mut hysock_server) {
+    handle::free(server, |server| {
+        server.check()?;
+        server.release();
+        Ok(())
+    });
+}
+
+/// Make a server without routes and sockets: it does nothing until it has both and is started.
+///
+/// `config` may be NULL for the defaults and may be freed as soon as this returns.
+///
+/// Thread: any.
+/// Owns: free `*server` with hysock_server_free().
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_new(
+    runtime: *mut hysock_runtime,
+    config: *const hysock_server_config,
+    server: *mut *mut hysock_server,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        // SAFETY: C gives NULL or a variable for the result.
+        let server = unsafe { Out::for_handle("server", server) }?;
+        let made = Server::new(&*handle::get("runtime", runtime)?, &config::read(config)?)?;
+        server.set(handle::give_or::<hysock_server>(made, |made| made.release())?);
+        Ok(())
+    })
+}
+
+/// Hand requests with this method and path to `fn`; before the start only.
+///
+/// `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body. `path` is
+/// compared byte by byte with the request's, undecoded and without the query; NULL is every path that no
+/// other route has.
+///
+/// Thread: any.
+/// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for a second route with the same method and path;
+/// HYSOCK_E_STATE after the start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_add_route(
+    server: *mut hysock_server,
+    method: *const c_char,
+    path: *const c_char,
+    r#fn: hysock_exchange_fn,
+    userdata: *mut c_void,
+    drop: hysock_drop_fn,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    let userdata = Userdata::new(userdata, drop);
+    boundary::with_error(err, || {
+        let closure = Closure::new("fn", r#fn, userdata)?;
+        let server = handle::get("server", server)?;
+        // SAFETY: C gives NULL or NUL-terminated texts.
+        let (method, path) =
+            unsafe { (opt_string("method", method)?, opt_string("path", path)?) };
+        server.add_route(method, path, exchange::handler(closure))
+    })
+}
+
+/// Make a socket at `address` and listen on it; before the start only. Clients may connect from now on;
+/// they are served from the start on.
+///
+/// `address` is as for hysock_server_serve(). `config` may be NULL for the defaults and may be freed as
+/// soon as this returns.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT for a directory that is not there,
+/// HYSOCK_E_WRONG_TYPE; HYSOCK_E_STATE after the start; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_add_listener(
+    server: *mut hysock_server,
+    address: *const c_char,
+    address_len: usize,
+    config: *const hysock_listener_config,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        let server = handle::get("server", server)?;
+        // SAFETY: C gives NULL, `address_len` bytes, or a NUL-terminated text with HYSOCK_NTS.
+        let address = Address::parse(unsafe { text_len("address", address, address_len) }?)?;
+        server.add_listener(&address, &config::read(config)?)
+    })
+}
+
+/// Accept connections from now on, on every socket that was added.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_STATE when it was started before, or has no socket or no route;
+/// HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_start(
+    server: *mut hysock_server,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || handle::get("server", server)?.start())
+}
+
+/// Run `fn` once when the server has ended. A server that was freed before that does not run it.
+///
+/// Thread: any.
+/// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+/// Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_on_closed(
+    server: *mut hysock_server,
+    r#fn: hysock_server_closed_fn,
+    userdata: *mut c_void,
+    drop: hysock_drop_fn,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    let userdata = Userdata::new(userdata, drop);
+    boundary::with_error(err, || {
+        let closure = Closure::new("fn", r#fn, userdata)?;
+        let pointer = handle::Sent(server);
+        let closed = move |closed: Closed| {
+            let reason = closed.reason as hysock_status;
+            let server = pointer.get();
+            // SAFETY: the function and its userdata were registered together.
+            unsafe { (closure.function)(server, reason, closed.aborted, closure.userdata()) }
+        };
+        handle::get("server", server)?.on_closed(Box::new(closed))
+    })
+}

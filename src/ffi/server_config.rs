@@ -1,0 +1,213 @@
+//! What a server keeps to: where its handlers run, how much it takes, how long it waits. All of it is
+//! options; NULL is the defaults, which suit a daemon's control socket.
+//!
+//! What goes beyond a limit gets an answer where HTTP has one (408, 413, 431, 503), then the connection
+//! is closed; other connections do not notice.
+
+use super::boundary;
+use super::config;
+use super::handle;
+use super::queue::{self, hysock_queue};
+use super::status::hysock_status;
+use crate::limits;
+
+/// What a server keeps to.
+pub struct hysock_server_config {
+    _opaque: [u8; 0],
+}
+
+/// Make a config that holds the defaults.
+///
+/// Never NULL: when no memory for handles is left, the result is a handle that every use refuses with
+/// HYSOCK_E_LIMIT.
+///
+/// Thread: any.
+/// Owns: free the result with hysock_server_config_free().
+/// Errors: none.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_new() -> *mut hysock_server_config {
+    config::new()
+}
+
+/// Set where callbacks run: HYSOCK_DELIVERY_POOL, the default, or HYSOCK_DELIVERY_INLINE.
+///
+/// This and hysock_server_config_set_queue() replace each other: the last one counts.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_delivery(
+    config: *mut hysock_server_config,
+    delivery: i32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.delivery = queue::delivery("hysock_server_config_set_delivery", delivery)?;
+        Ok(())
+    })
+}
+
+/// Run callbacks on whoever dispatches this queue, which must be of the server's runtime.
+///
+/// This and hysock_server_config_set_delivery() replace each other: the last one counts.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_queue(
+    config: *mut hysock_server_config,
+    queue: *mut hysock_queue,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.delivery = queue::through(queue)?;
+        Ok(())
+    })
+}
+
+/// Set the largest request body, in bytes: 1 or more or HYSOCK_UNLIMITED, 1 MiB by default. A larger one
+/// gets a 413 and no handler.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_body(
+    config: *mut hysock_server_config,
+    bytes: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_body = limits::SERVER_MAX_BODY.count(bytes)?;
+        Ok(())
+    })
+}
+
+/// Set the largest request head (request line and headers), in bytes: 8 KiB to 1 MiB, 64 KiB by default.
+/// A larger one gets a 431, as does one with more than 100 headers.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_head(
+    config: *mut hysock_server_config,
+    bytes: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_head = limits::SERVER_MAX_HEAD.count(bytes)? as usize;
+        Ok(())
+    })
+}
+
+/// Set how many connections there may be at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by default.
+/// Further ones wait in the backlog.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_connections(
+    config: *mut hysock_server_config,
+    n: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_connections = limits::SERVER_MAX_CONNECTIONS.count(n)?;
+        Ok(())
+    })
+}
+
+/// Set how many requests may be without an answer at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by
+/// default. Further ones get a 503 with Retry-After.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_requests(
+    config: *mut hysock_server_config,
+    n: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_requests = limits::SERVER_MAX_REQUESTS.count(n)?;
+        Ok(())
+    })
+}
+
+/// Set how long a client may take to send a request head, in milliseconds: 1 or more or HYSOCK_FOREVER,
+/// 10 seconds by default. Measured to a quarter of a second.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_head_timeout(
+    config: *mut hysock_server_config,
+    timeout_ms: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.head_timeout = limits::SERVER_HEAD_TIMEOUT.time(timeout_ms)?;
+        Ok(())
+    })
+}
+
+/// Set how long a connection may lie idle between two requests, in milliseconds: 1 or more or
+/// HYSOCK_FOREVER, 75 seconds by default. Measured to a quarter of a second.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_idle_timeout(
+    config: *mut hysock_server_config,
+    timeout_ms: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.idle_timeout = limits::SERVER_IDLE_TIMEOUT.time(timeout_ms)?;
+        Ok(())
+    })
+}
+
+/// Set how long answers in flight may take after hysock_server_shutdown_signal(), in milliseconds: 1 or
+/// more or HYSOCK_FOREVER, 10 seconds by default. hysock_server_shutdown() takes its own time.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_drain(
+    config: *mut hysock_server_config,
+    drain_ms: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.drain = limits::SERVER_DRAIN.time(drain_ms)?;
+        Ok(())
+    })
+}
+
+/// Set whether Host must be a proper host name: off by default, since clients on Unix sockets send empty
+/// and odd ones. Missing, doubled and dangerous values get a 400 either way.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_strict_host(
+    config: *mut hysock_server_config,
+    strict: bool,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.strict_host = strict;
+        Ok(())
+    })
+}
+
+/// Free a config. What was made with it keeps its values.
+///
+/// Thread: any.
+/// Errors: none; NULL and handles that were freed before are passed over.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_free(config: *mut hysock_server_config) {
+    boundary::nothing(|| handle::free(config, |_| Ok(())));
+}

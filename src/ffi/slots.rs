@@ -1,0 +1,495 @@
+//! The table behind the handles: slots that are never freed, each with a state word that says which
+//! generation lives in it, whether it was closed, and how many use it right now.
+//!
+//! Lock-free throughout, for three reasons: signal handlers use it, a child that forked in the middle
+//! of another thread's call must be able to use it, and connections share nothing that they wait for.
+//!
+//! The life of a slot: `insert` takes a free one and stores a value with one reference, the owner's.
+//! `acquire` adds a reference while the generation is right and the slot not closed. `close` marks it
+//! closed, once, and hands out the owner's reference. Whoever gives back the last reference takes the
+//! value out, moves the generation on, gives the slot back, and only then drops the value.
+
+use std::alloc::{Layout, alloc_zeroed};
+use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
+use std::ops::Deref;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+
+const SLOTS: u32 = 1024;
+const SEGMENTS: u32 = 1024;
+/// Slots in all; also the index of the first queue node that is no slot.
+const ALL: u32 = SLOTS * SEGMENTS;
+/// Free slots stand in this many queues; threads spread over them.
+const SHARDS: usize = 8;
+
+/// The state word: `[generation 32][closed 1][references 31]`. All zero is a free slot.
+const CLOSED: u64 = 1 << 31;
+const REFERENCES: u64 = CLOSED - 1;
+
+fn generation(state: u64) -> u32 {
+    (state >> 32) as u32
+}
+
+fn is_open(state: u64) -> bool {
+    state & CLOSED == 0 && state & REFERENCES > 0
+}
+
+/// One place for a value; a cache line of its own.
+#[repr(align(64))]
+struct Slot<V> {
+    state: AtomicU64,
+    /// Initialised exactly while the references are not 0.
+    value: UnsafeCell<MaybeUninit<V>>,
+    /// What the value is, for counting.
+    kind: AtomicU32,
+    /// The queue node that this slot brings along when it is given back; see [`Shard`].
+    node: AtomicU32,
+    /// The next slot in the list of orphans, plus one.
+    orphan: AtomicU32,
+    as_node: Node,
+}
+
+/// An element of a queue of free slots.
+struct Node {
+    next: AtomicU64,
+    slot: AtomicU32,
+}
+
+/// 1024 slots, which belong to one shard.
+struct Segment<V> {
+    shard: AtomicU32,
+    slots: [Slot<V>; SLOTS as usize],
+}
+
+#[repr(align(64))]
+struct Line<T>(T);
+
+/// A first-in-first-out queue of free slots (Michael and Scott's), and slots that were never used.
+///
+/// A queue holds one node more than slots, so a node does not stay with its slot: whoever takes a slot
+/// out gets the node that became superfluous with it, and brings that one when the slot comes back.
+/// Links carry a counter, so that a slow thread cannot mistake a reused node for the one it saw.
+struct Shard {
+    head: Line<AtomicU64>,
+    tail: Line<AtomicU64>,
+    /// `[segment 32][next unused slot in it 32]`.
+    unused: AtomicU64,
+    /// The node that the empty queue begins with.
+    first: Node,
+}
+
+/// A link: `[counter 40][node plus one 24]`; node part 0 is the end.
+const NODE_BITS: u32 = 24;
+
+fn link(counter: u64, node: Option<u32>) -> u64 {
+    counter << NODE_BITS | node.map_or(0, |node| u64::from(node) + 1)
+}
+
+fn counter(link: u64) -> u64 {
+    link >> NODE_BITS
+}
+
+fn node_of(link: u64) -> Option<u32> {
+    ((link & ((1 << NODE_BITS) - 1)) as u32).checked_sub(1)
+}
+
+impl Node {
+    const fn new() -> Node {
+        Node { next: AtomicU64::new(0), slot: AtomicU32::new(0) }
+    }
+}
+
+impl Shard {
+    const fn new(index: u32) -> Shard {
+        let first = (ALL + index) as u64 + 1;
+        Shard {
+            head: Line(AtomicU64::new(first)),
+            tail: Line(AtomicU64::new(first)),
+            unused: AtomicU64::new(SLOTS as u64),
+            first: Node::new(),
+        }
+    }
+}
+
+/// See the top of this file.
+pub struct Table<V> {
+    segments: [AtomicPtr<Segment<V>>; SEGMENTS as usize],
+    shards: [Shard; SHARDS],
+    /// Segments in use, and how many there may be.
+    grown: AtomicU32,
+    limit: u32,
+    /// Slots whose last reference was given back where no destructor may run; plus one.
+    orphans: AtomicU32,
+}
+
+// SAFETY: a value is moved in and out by the one thread that holds its slot alone, and shared between
+// threads only by reference in between; everything else in the table is atomic.
+unsafe impl<V: Send + Sync> Sync for Table<V> {}
+// SAFETY: as above; the raw pointers lead to memory that belongs to the table and is never freed.
+unsafe impl<V: Send + Sync> Send for Table<V> {}
+
+/// Where a value lives; together with the kind this is what a handle says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub index: u32,
+    pub generation: u32,
+}
+
+/// A counted reference to a value in the table; the value stays while this lives.
+pub struct Held<V: Send + Sync + 'static> {
+    table: &'static Table<V>,
+    slot: &'static Slot<V>,
+    index: u32,
+    /// Nobody else has a reference or can get one: giving this one back needs no counting.
+    sole: bool,
+    /// Destructors must not run here.
+    in_signal: bool,
+}
+
+impl<V: Send + Sync + 'static> Table<V> {
+    pub const fn new() -> Table<V> {
+        Table::with_limit(SEGMENTS)
+    }
+
+    const fn with_limit(limit: u32) -> Table<V> {
+        let mut shards = [const { Shard::new(0) }; SHARDS];
+        let mut index = 0;
+        while index < SHARDS {
+            shards[index] = Shard::new(index as u32);
+            index += 1;
+        }
+        Table {
+            segments: [const { AtomicPtr::new(null_mut()) }; SEGMENTS as usize],
+            shards,
+            grown: AtomicU32::new(0),
+            limit,
+            orphans: AtomicU32::new(0),
+        }
+    }
+
+    /// Stores a value; gives it back when the table is full.
+    pub fn insert(&'static self, kind: u32, value: V) -> Result<Place, V> {
+        self.bury_orphans();
+        let Some(index) = self.take_slot() else { return Err(value) };
+        let slot = self.taken(index);
+        // SAFETY: the slot was free and `take_slot` gave it to this thread alone; with 0 references
+        // nobody looks at the value.
+        unsafe { (*slot.value.get()).write(value) };
+        slot.kind.store(kind, Relaxed);
+        let generation = generation(slot.state.load(Relaxed));
+        // Release: who acquires the slot sees the value.
+        slot.state.store(u64::from(generation) << 32 | 1, Release);
+        Ok(Place { index, generation })
+    }
+
+    /// A reference to the value, unless it was closed or the slot holds another one by now.
+    #[inline]
+    pub fn acquire(&'static self, place: Place) -> Option<Held<V>> {
+        let slot = self.slot(place.index)?;
+        let mut state = slot.state.load(Relaxed);
+        loop {
+            if !is_open(state) || generation(state) != place.generation {
+                return None;
+            }
+            match slot.state.compare_exchange_weak(state, state + 1, Acquire, Relaxed) {
+                Ok(_) => return Some(self.held(slot, place.index, false)),
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Ends the value for everyone who comes later, and hands out the owner's reference; `None` when
+    /// it had ended already.
+    pub fn close(&'static self, place: Place) -> Option<Held<V>> {
+        self.bury_orphans();
+        let slot = self.slot(place.index)?;
+        let mut state = slot.state.load(Relaxed);
+        loop {
+            if !is_open(state) || generation(state) != place.generation {
+                return None;
+            }
+            match slot.state.compare_exchange_weak(state, state | CLOSED, Acquire, Relaxed) {
+                Ok(_) => {
+                    let sole = state & REFERENCES == 1;
+                    return Some(self.held(slot, place.index, sole));
+                }
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Whether `acquire` would find the value, without taking a reference.
+    #[inline]
+    pub fn is_open(&self, place: Place) -> bool {
+        self.slot(place.index).is_some_and(|slot| {
+            let state = slot.state.load(Relaxed);
+            is_open(state) && generation(state) == place.generation
+        })
+    }
+
+    /// How many values of these kinds were inserted and not closed: looks at every slot, so that
+    /// nothing must be counted on the way.
+    pub fn live(&self, of: impl Fn(u32) -> bool) -> usize {
+        let grown = self.grown.load(Acquire);
+        let segments = (0..grown).filter_map(|number| self.segment(number * SLOTS));
+        let live = |slot: &&Slot<V>| {
+            is_open(slot.state.load(Acquire)) && of(slot.kind.load(Relaxed))
+        };
+        segments.map(|segment| segment.slots.iter().filter(live).count()).sum()
+    }
+
+    fn held(&'static self, slot: &'static Slot<V>, index: u32, sole: bool) -> Held<V> {
+        Held { table: self, slot, index, sole, in_signal: false }
+    }
+
+    fn segment(&self, index: u32) -> Option<&'static Segment<V>> {
+        let segment = self.segments.get((index / SLOTS) as usize)?.load(Acquire);
+        // SAFETY: the pointer is null or leads to a segment that was complete before it was stored
+        // here, and segments are never freed.
+        unsafe { segment.as_ref() }
+    }
+
+    fn slot(&self, index: u32) -> Option<&'static Slot<V>> {
+        let segment = self.segment(index)?;
+        Some(&segment.slots[(index % SLOTS) as usize])
+    }
+
+    /// A slot whose index came out of the table itself.
+    fn taken(&self, index: u32) -> &'static Slot<V> {
+        self.slot(index).expect("slots in use have a segment")
+    }
+
+    fn home(&self, index: u32) -> &Shard {
+        let segment = self.segment(index).expect("slots in use have a segment");
+        &self.shards[segment.shard.load(Relaxed) as usize]
+    }
+
+    fn node(&self, node: u32) -> &Node {
+        match node.checked_sub(ALL) {
+            Some(shard) => &self.shards[shard as usize].first,
+            None => &self.taken(node).as_node,
+        }
+    }
+
+    /// Under the flag `hysock_no_reuse` (sanitizer builds) a slot comes back only when there is no
+    /// unused one any more.
+    fn take_slot(&self) -> Option<u32> {
+        let own = this_thread();
+        let near = &self.shards[own];
+        let near = if cfg!(hysock_no_reuse) {
+            self.unused_slot(near).or_else(|| self.grow(own))
+        } else {
+            self.pop(near).or_else(|| self.unused_slot(near)).or_else(|| self.grow(own))
+        };
+        near.or_else(|| {
+            let any = |shard| self.pop(shard).or_else(|| self.unused_slot(shard));
+            self.shards.iter().find_map(any)
+        })
+    }
+
+    fn unused_slot(&self, shard: &Shard) -> Option<u32> {
+        let mut unused = shard.unused.load(Acquire);
+        loop {
+            let (segment, next) = ((unused >> 32) as u32, unused as u32);
+            if next >= SLOTS {
+                return None;
+            }
+            match shard.unused.compare_exchange_weak(unused, unused + 1, AcqRel, Acquire) {
+                Ok(_) => {
+                    let index = segment * SLOTS + next;
+                    self.taken(index).node.store(index, Relaxed);
+                    return Some(index);
+                }
+                Err(now) => unused = now,
+            }
+        }
+    }
+
+    /// Adds a segment to the shard and takes its first slot.
+    #[cold]
+    fn grow(&self, shard: usize) -> Option<u32> {
+        let more = |grown: u32| (grown < self.limit).then_some(grown + 1);
+        let number = self.grown.fetch_update(Relaxed, Relaxed, more).ok()?;
+        // SAFETY: the layout is not empty.
+        let memory = unsafe { alloc_zeroed(Layout::new::<Segment<V>>()) }.cast::<Segment<V>>();
+        // SAFETY: not null it is aligned, ours alone and never freed, and zeros are a valid segment:
+        // atomics that are 0 and uninitialised values.
+        let segment = unsafe { memory.as_ref() }?;
+        segment.shard.store(shard as u32, Relaxed);
+        self.segments[number as usize].store(memory, Release);
+
+        let first = number * SLOTS;
+        self.taken(first).node.store(first, Relaxed);
+        let shard = &self.shards[shard];
+        let seen = shard.unused.load(Relaxed);
+        let rest = u64::from(number) << 32 | 1;
+        let used_up = seen as u32 >= SLOTS;
+        if !used_up || shard.unused.compare_exchange(seen, rest, AcqRel, Relaxed).is_err() {
+            // Another thread was faster and there are unused slots already: these go to the queue.
+            for index in first + 1..first + SLOTS {
+                self.taken(index).node.store(index, Relaxed);
+                self.push(index);
+            }
+        }
+        Some(first)
+    }
+
+    fn pop(&self, shard: &Shard) -> Option<u32> {
+        loop {
+            let head = shard.head.0.load(Acquire);
+            let tail = shard.tail.0.load(Acquire);
+            let first = node_of(head)?;
+            let next = self.node(first).next.load(Acquire);
+            if head != shard.head.0.load(Acquire) {
+                continue;
+            }
+            let after = node_of(next)?;
+            if node_of(tail) == Some(first) {
+                // The tail lags behind: help it.
+                let moved = link(counter(tail) + 1, Some(after));
+                shard.tail.0.compare_exchange(tail, moved, AcqRel, Relaxed).ok();
+                continue;
+            }
+            // Read before the exchange: afterwards the node may be on its way again.
+            let index = self.node(after).slot.load(Relaxed);
+            let moved = link(counter(head) + 1, Some(after));
+            if shard.head.0.compare_exchange_weak(head, moved, AcqRel, Relaxed).is_ok() {
+                self.taken(index).node.store(first, Relaxed);
+                return Some(index);
+            }
+        }
+    }
+
+    fn push(&self, index: u32) {
+        let shard = self.home(index);
+        let number = self.taken(index).node.load(Relaxed);
+        let node = self.node(number);
+        node.slot.store(index, Relaxed);
+        node.next.store(link(counter(node.next.load(Relaxed)) + 1, None), Release);
+        loop {
+            let tail = shard.tail.0.load(Acquire);
+            let last = node_of(tail).expect("a queue has at least one node");
+            let next = self.node(last).next.load(Acquire);
+            if tail != shard.tail.0.load(Acquire) {
+                continue;
+            }
+            if let Some(after) = node_of(next) {
+                let moved = link(counter(tail) + 1, Some(after));
+                shard.tail.0.compare_exchange(tail, moved, AcqRel, Relaxed).ok();
+                continue;
+            }
+            let joined = link(counter(next) + 1, Some(number));
+            let last = &self.node(last).next;
+            if last.compare_exchange_weak(next, joined, AcqRel, Relaxed).is_ok() {
+                let moved = link(counter(tail) + 1, Some(number));
+                shard.tail.0.compare_exchange(tail, moved, AcqRel, Relaxed).ok();
+                return;
+            }
+        }
+    }
+
+    /// Takes out the value of a closed slot without references, gives the slot back, drops the value.
+    fn destroy(&self, index: u32) {
+        let slot = self.taken(index);
+        // SAFETY: the slot is closed and this thread gave back its last reference, so nobody else can
+        // reach the value, and it is taken out only here.
+        let value = unsafe { (*slot.value.get()).assume_init_read() };
+        let next = generation(slot.state.load(Relaxed)).wrapping_add(1);
+        slot.state.store(u64::from(next) << 32, Release);
+        // After the last generation the slot retires: its old handles stay wrong for ever.
+        if next != 0 {
+            self.push(index);
+        }
+        drop(value);
+    }
+
+    fn bury_orphans(&self) {
+        if self.orphans.load(Relaxed) != 0 {
+            self.bury();
+        }
+    }
+
+    #[cold]
+    fn bury(&self) {
+        let mut list = self.orphans.swap(0, Acquire);
+        while let Some(index) = list.checked_sub(1) {
+            list = self.taken(index).orphan.load(Relaxed);
+            self.destroy(index);
+        }
+    }
+
+    /// Async-signal-safe.
+    fn orphan(&self, slot: &Slot<V>, index: u32) {
+        let mut list = self.orphans.load(Relaxed);
+        loop {
+            slot.orphan.store(list, Relaxed);
+            match self.orphans.compare_exchange_weak(list, index + 1, Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => list = now,
+            }
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static> Held<V> {
+    /// For signal handlers: should this turn out to be the last reference, then the value is dropped
+    /// by a later `insert` or `close`, not here.
+    pub fn in_signal(mut self) -> Held<V> {
+        self.in_signal = true;
+        self
+    }
+
+    /// The value, for as long as the slot holds it.
+    #[inline]
+    pub fn value(&self) -> &V {
+        // SAFETY: with a reference held the value is initialised, and nobody writes to it.
+        unsafe { (*self.slot.value.get()).assume_init_ref() }
+    }
+}
+
+impl<V: Send + Sync + 'static> Deref for Held<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        self.value()
+    }
+}
+
+impl<V: Send + Sync + 'static> Drop for Held<V> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.sole {
+            // Release: our use of the value comes before its end. Acquire: all uses come before it.
+            let before = self.slot.state.fetch_sub(1, AcqRel);
+            if before & REFERENCES > 1 {
+                return;
+            }
+        }
+        // The owner's reference is given back only after closing: nobody can come any more.
+        if self.in_signal {
+            self.table.orphan(self.slot, self.index);
+        } else {
+            self.table.destroy(self.index);
+        }
+    }
+}
+
+/// The shard of this thread.
+fn this_thread() -> usize {
+    thread_local! {
+        static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut shard = SHARD.get();
+    if shard == usize::MAX {
+        shard = NEXT.fetch_add(1, Relaxed) as usize % SHARDS;
+        SHARD.set(shard);
+    }
+    shard
+}
+
+#[cfg(test)]
+#[path = "slots_tests.rs"]
+mod tests;

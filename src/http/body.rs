@@ -1,0 +1,113 @@
+//! Bodies: what is sent in one piece, and what is collected into one.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// First reservation for a body of announced length; more grows as bytes arrive.
+const FIRST: u64 = 64 * 1024;
+
+/// A body that is there as a whole. `G` is dropped with it: how its owner learns that it was handed to
+/// the socket.
+pub struct Whole<G = ()> {
+    data: Bytes,
+    _guard: G,
+}
+
+impl<G> Whole<G> {
+    pub fn new(data: Bytes, guard: G) -> Whole<G> {
+        Whole { data, _guard: guard }
+    }
+}
+
+impl<G: Unpin> Body for Whole<G> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.data.is_empty() {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.data)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.len() as u64)
+    }
+}
+
+/// Why a body could not be collected.
+#[derive(Debug)]
+pub enum Uncollected {
+    TooLarge,
+    Broken(hyper::Error),
+}
+
+/// A body on its way into memory, followed by a NUL that does not count.
+pub struct Collect {
+    incoming: Incoming,
+    bytes: Vec<u8>,
+    limit: u64,
+}
+
+impl Collect {
+    /// Refuses at once a body that is announced as longer than `limit`.
+    pub fn new(incoming: Incoming, limit: u64) -> Result<Collect, Uncollected> {
+        let announced = incoming.size_hint();
+        if announced.lower() > limit {
+            return Err(Uncollected::TooLarge);
+        }
+        let first = announced.lower().min(FIRST) as usize;
+        Ok(Collect { incoming, bytes: Vec::with_capacity(first + 1), limit })
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Collected, Uncollected>> {
+        loop {
+            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                None => {
+                    let mut bytes = std::mem::take(&mut self.bytes);
+                    bytes.push(0);
+                    return Poll::Ready(Ok(Collected(bytes)));
+                }
+                Some(Err(error)) => return Poll::Ready(Err(Uncollected::Broken(error))),
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    if (self.bytes.len() + data.len()) as u64 > self.limit {
+                        return Poll::Ready(Err(Uncollected::TooLarge));
+                    }
+                    self.bytes.extend_from_slice(&data);
+                }
+            }
+        }
+    }
+}
+
+/// A whole body, or none; an uncounted NUL follows it in memory.
+#[derive(Debug, Default)]
+pub struct Collected(Vec<u8>);
+
+impl Collected {
+    /// A body of no bytes, which is not the same as no body.
+    pub fn empty() -> Collected {
+        Collected(vec![0])
+    }
+
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        self.0.split_last().map(|(_, body)| body)
+    }
+}

@@ -1,0 +1,509 @@
+//! One request sent, and the answer received.
+
+use super::Client;
+use super::pool::Seat;
+use super::transfer::{Answer, Progress};
+use super::{caller, reactor};
+use crate::error::{Error, Operation, Result, Status};
+use crate::http::body::Whole;
+use crate::http::headers::{self, Shown};
+use crate::http::parent::{Child, Parent};
+use crate::limits::TARGET_MAX;
+use crate::runtime::context;
+use crate::runtime::delivery::{self, Event, Node, Strand};
+use crate::runtime::gate::deadline_after;
+use crate::runtime::io_thread::IoThread;
+use crate::socket::stream::Caller;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// What runs when a started call has ended.
+pub type DoneFn = Box<dyn FnOnce(&Arc<Call>, Status) + Send>;
+
+pub struct Call {
+    client: Arc<Client>,
+    /// `None` when the client has no runtime.
+    strand: Option<Strand>,
+    tag: AtomicU64,
+    state: Mutex<State>,
+    /// Written once, by whoever drives the call; read without the lock.
+    answer: OnceLock<Answer>,
+}
+
+struct State {
+    stage: Stage,
+    request: Template,
+    refused: Option<Error>,
+    parent: Option<Arc<dyn Parent>>,
+    cancelled: Option<Error>,
+    withdrawn: bool,
+    /// A started call that waited for a connection: somebody has taken it from there.
+    claimed: bool,
+    driver: Driver,
+    deadline: Option<Instant>,
+    done: Option<DoneFn>,
+}
+
+enum Stage {
+    New,
+    Running,
+    Done(Result<()>),
+}
+
+/// What a request is made from, once or, when it is sent again, twice.
+struct Template {
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    timeout: Option<Duration>,
+}
+
+/// What a cancel must wake.
+pub enum Driver {
+    None,
+    /// A thread waits for a place.
+    Seat(Arc<Seat>),
+    /// A thread waits for its connect.
+    Connect(Arc<Seat<Result<OwnedFd>>>),
+    /// A thread is at work on this connection.
+    Caller(Arc<Caller>),
+    /// A task of this thread works on it, or will.
+    Reactor(Arc<IoThread>, Option<Waker>),
+}
+
+impl Call {
+    pub fn new(client: &Arc<Client>, method: &[u8], target: &[u8]) -> Result<Arc<Call>> {
+        client.check()?;
+        let method = headers::method(method)?;
+        if method == Method::CONNECT {
+            return Err(Error::argument("CONNECT is for proxies, which hysock does not speak to"));
+        }
+        let target = parse_target(&method, target)?;
+        let strand = client.home.as_ref().map(|home| Strand::new(home.executor.clone()));
+        Ok(Arc::new(Call {
+            client: client.clone(),
+            strand,
+            tag: AtomicU64::new(0),
+            state: Mutex::new(State {
+                stage: Stage::New,
+                request: Template {
+                    method,
+                    target,
+                    headers: HeaderMap::new(),
+                    body: None,
+                    timeout: client.config.timeout,
+                },
+                refused: None,
+                parent: None,
+                cancelled: None,
+                withdrawn: false,
+                claimed: false,
+                driver: Driver::None,
+                deadline: None,
+                done: None,
+            }),
+            answer: OnceLock::new(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `FORKED` in a forked child, when the client is on a runtime.
+    pub fn check(&self) -> Result<()> {
+        self.client.check()
+    }
+
+    pub fn set_tag(&self, tag: u64) {
+        self.tag.store(tag, Ordering::Release);
+    }
+
+    pub fn tag(&self) -> u64 {
+        self.tag.load(Ordering::Acquire)
+    }
+
+    /// Runs a setter; its refusal is remembered, and the call cannot begin with one.
+    fn set(&self, f: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        let result = match state.stage {
+            Stage::New => f(&mut state),
+            _ => return Err(Error::state("the call has begun already: set it up before")),
+        };
+        if let Err(error) = &result {
+            state.refused.get_or_insert_with(|| error.clone());
+        }
+        result
+    }
+
+    pub fn set_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
+        self.set(|state| headers::put(&mut state.request.headers, name, value, true))
+    }
+
+    pub fn add_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
+        self.set(|state| headers::put(&mut state.request.headers, name, value, false))
+    }
+
+    /// The bytes are copied by the caller of this.
+    pub fn set_body(&self, content_type: Option<&[u8]>, body: Bytes) -> Result<()> {
+        self.set(|state| {
+            if let Some(text) = content_type {
+                let value = headers::value(&CONTENT_TYPE, text)?;
+                state.request.headers.insert(CONTENT_TYPE, value);
+            }
+            state.request.body = Some(body);
+            Ok(())
+        })
+    }
+
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.set(|state| {
+            state.request.timeout = timeout;
+            Ok(())
+        })
+    }
+
+    pub fn set_parent(self: &Arc<Self>, parent: Arc<dyn Parent>) -> Result<()> {
+        let child: Weak<Call> = Arc::downgrade(self);
+        self.set(|state| {
+            if state.parent.is_some() {
+                return Err(Error::state("hysock_call_set_parent: the call has a parent already"));
+            }
+            parent.adopt(child)?;
+            state.parent = Some(parent);
+            Ok(())
+        })
+    }
+
+    /// Makes the call begin with this refusal: a setter of the C face has refused its argument.
+    pub fn refuse(&self, error: Error) {
+        self.state().refused.get_or_insert(error);
+    }
+
+    fn begin(&self, state: &mut State) -> Result<()> {
+        if let Some(error) = &state.refused {
+            return Err(error.clone());
+        }
+        if !matches!(state.stage, Stage::New) {
+            return Err(Error::state("the call was performed or started already: make a new one"));
+        }
+        if let Some(error) = &state.cancelled {
+            return Err(error.clone());
+        }
+        self.client.hold()?;
+        state.stage = Stage::Running;
+        state.deadline = deadline_after(state.request.timeout);
+        Ok(())
+    }
+
+    /// Sends the request and waits for the answer on this thread.
+    pub fn perform(self: &Arc<Self>) -> Result<()> {
+        self.check()?;
+        context::check_may_block("hysock_call_perform")?;
+        let deadline = {
+            let mut state = self.state();
+            self.begin(&mut state)?;
+            state.deadline
+        };
+        self.client.remember(self);
+        let result = caller::perform(&self.client, self, deadline);
+        let result = self.settle(result);
+        self.client.let_go();
+        result
+    }
+
+    /// Sends the request and returns; `done` runs once, when the answer is there or cannot come.
+    pub fn start(self: &Arc<Self>, done: DoneFn) -> Result<()> {
+        self.check()?;
+        let thread = self.client.home()?.thread.clone();
+        {
+            let mut state = self.state();
+            self.begin(&mut state)?;
+            state.done = Some(done);
+            state.driver = Driver::Reactor(thread, None);
+        }
+        self.client.remember(self);
+        reactor::start(&self.client, self.clone());
+        Ok(())
+    }
+
+    /// Ends a started call: keeps the result and runs `done`.
+    pub fn finish(self: &Arc<Self>, result: Result<Answer>) {
+        self.settle(result).ok();
+        let node: Arc<dyn Node> = self.clone();
+        let owner = match self.state().parent.take() {
+            Some(parent) => parent.node(),
+            None => node.clone(),
+        };
+        delivery::post_or_run(&owner, node, Event::Call);
+    }
+
+    /// Keeps the result. A cancel that came first is the result, whatever it made of the connection.
+    fn settle(&self, result: Result<Answer>) -> Result<()> {
+        let mut state = self.state();
+        state.driver = Driver::None;
+        let result = match result {
+            Ok(answer) => {
+                self.answer.set(answer).ok();
+                Ok(())
+            }
+            Err(error) => Err(state.cancelled.take().unwrap_or(error)),
+        };
+        state.stage = Stage::Done(result.clone());
+        result
+    }
+
+    /// Ends the call early, from any thread. Nothing happens to one that has ended.
+    pub fn cancel(&self) -> Result<()> {
+        self.check()?;
+        self.end_with(Error::new(Status::Cancelled, Operation::None, "the call was cancelled"));
+        Ok(())
+    }
+
+    /// The client ends before the call.
+    pub(super) fn cut(&self) {
+        let message = "the client was shut down before the call had ended";
+        self.end_with(Error::new(Status::ShutDown, Operation::None, message));
+    }
+
+    fn end_with(&self, error: Error) {
+        let mut state = self.state();
+        if state.cancelled.is_some() || matches!(state.stage, Stage::Done(_)) {
+            return;
+        }
+        state.cancelled = Some(error);
+        // Under the lock: the driver cannot go on to its next use of the connection meanwhile.
+        match &mut state.driver {
+            Driver::None => {}
+            Driver::Seat(seat) => seat.leave(),
+            Driver::Connect(seat) => seat.leave(),
+            Driver::Caller(caller) => caller.shutdown(),
+            Driver::Reactor(thread, waker) => {
+                if let Some(waker) = waker.take() {
+                    thread.wake(waker);
+                }
+            }
+        }
+    }
+
+    /// What free does: cancels, and `done` no longer runs.
+    pub fn release(&self) {
+        if self.check().is_ok() {
+            self.withdraw();
+        }
+    }
+
+    pub(super) fn withdraw(&self) {
+        self.state().withdrawn = true;
+        self.end_with(Error::new(Status::Cancelled, Operation::None, "the call was freed"));
+    }
+
+    /// Says what to wake from now on; the cancel's error once there was one.
+    pub fn set_driver(&self, driver: Driver) -> Result<()> {
+        let mut state = self.state();
+        if let Some(error) = &state.cancelled {
+            return Err(error.clone());
+        }
+        state.driver = driver;
+        Ok(())
+    }
+
+    /// Takes a call that waits for a connection; only the first who asks gets it.
+    pub fn claim(&self) -> bool {
+        let mut state = self.state();
+        if let Driver::Reactor(thread, waker) = &mut state.driver
+            && let Some(waker) = waker.take()
+        {
+            // Its watch ends.
+            thread.wake(waker);
+        }
+        !std::mem::replace(&mut state.claimed, true)
+    }
+
+    /// For the watch over a waiting call: whether it was claimed, or the cancel's error.
+    pub fn poll_claimed(&self, thread: &Arc<IoThread>, waker: &Waker) -> Result<bool> {
+        if self.state().claimed {
+            return Ok(true);
+        }
+        self.poll_cancelled(thread, waker)?;
+        Ok(false)
+    }
+
+    /// For the task that works on it: the cancel's error, or its waker is kept.
+    pub fn poll_cancelled(&self, thread: &Arc<IoThread>, waker: &Waker) -> Result<()> {
+        let mut state = self.state();
+        if let Some(error) = &state.cancelled {
+            return Err(error.clone());
+        }
+        match &mut state.driver {
+            Driver::Reactor(_, Some(known)) if known.will_wake(waker) => {}
+            driver => *driver = Driver::Reactor(thread.clone(), Some(waker.clone())),
+        }
+        Ok(())
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.state().deadline
+    }
+
+    pub fn timed_out(&self) -> Error {
+        let timeout = self.state().request.timeout.unwrap_or_default();
+        let message = format!(
+            "{}: no whole answer within {} ms",
+            self.client.address.display(),
+            timeout.as_millis()
+        );
+        Error::new(Status::TimedOut, Operation::Receive, message)
+    }
+
+    /// The request, made anew for each try.
+    pub fn request(&self) -> Request<Whole> {
+        let state = self.state();
+        let template = &state.request;
+        let mut request = Request::new(Whole::new(template.body.clone().unwrap_or_default(), ()));
+        *request.method_mut() = template.method.clone();
+        *request.uri_mut() = template.target.clone();
+        *request.version_mut() = Version::HTTP_11;
+        let headers = request.headers_mut();
+        if template.headers.is_empty() {
+            headers.insert(HOST, HeaderValue::from_static("localhost"));
+        } else {
+            headers.clone_from(&template.headers);
+            headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+        }
+        if template.body.as_ref().is_some_and(Bytes::is_empty) {
+            // An empty body is not the same as none, and hyper writes nothing for it.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        request
+    }
+
+    /// Whether a request that failed on a connection with a past may be sent again on a new one: nothing of
+    /// it was delivered, or doing it twice is doing it once (RFC 9110, section 9.2.2).
+    pub fn may_retry(&self, progress: Progress) -> bool {
+        let state = self.state();
+        state.cancelled.is_none()
+            && !progress.received
+            && (!progress.sent || state.request.method.is_idempotent())
+    }
+
+    /// The result: `WOULD_BLOCK` before the end.
+    pub fn outcome(&self) -> Result<()> {
+        self.check()?;
+        match &self.state().stage {
+            Stage::New => Err(Error::new(
+                Status::WouldBlock,
+                Operation::None,
+                "the call was not started yet",
+            )),
+            Stage::Running => {
+                Err(Error::new(Status::WouldBlock, Operation::None, "the call still runs"))
+            }
+            Stage::Done(result) => result.clone(),
+        }
+    }
+
+    /// The answer's status; 0 as long as there is none.
+    pub fn http_status(&self) -> i32 {
+        self.answer.get().map_or(0, |answer| i32::from(answer.head.status.as_u16()))
+    }
+
+    /// 10 or 11; 0 as long as there is no answer.
+    pub fn version(&self) -> i32 {
+        match self.answer.get().map(|answer| answer.head.version) {
+            None => 0,
+            Some(Version::HTTP_10) => 10,
+            Some(_) => 11,
+        }
+    }
+
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.answer.get().map(|answer| &answer.head.headers)
+    }
+
+    /// The answer's whole body; an uncounted NUL follows it.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.answer.get().and_then(|answer| answer.body.as_bytes())
+    }
+}
+
+impl Child for Call {
+    fn parent_ended(&self) {
+        let message = "the exchange that the call was made for has ended";
+        self.end_with(Error::new(Status::Cancelled, Operation::None, message));
+    }
+}
+
+impl Node for Call {
+    fn strand(&self) -> &Strand {
+        self.strand.as_ref().expect("only a call on a runtime is started")
+    }
+
+    fn deliver(self: Arc<Self>, event: Event) {
+        let (done, status) = {
+            let mut state = self.state();
+            let status = match &state.stage {
+                Stage::Done(Err(error)) => error.status,
+                _ => Status::Ok,
+            };
+            let run = event == Event::Call && !state.withdrawn;
+            (state.done.take(), run.then_some(status))
+        };
+        if let (Some(done), Some(status)) = (done, status) {
+            drop(crate::panic::contain(|| done(&self, status)));
+        }
+        self.client.let_go();
+    }
+
+    fn abandon(self: Arc<Self>, _: Event) {
+        self.deliver(Event::Discard);
+    }
+}
+
+impl Client {
+    /// Keeps track of a call that runs, so that the client's end can end it.
+    fn remember(&self, call: &Arc<Call>) {
+        let mut running = self.running();
+        // Amortised: the list at most doubles between two clean-ups.
+        if running.len() == running.capacity() {
+            running.retain(|call| call.upgrade().is_some_and(|call| call.is_running()));
+        }
+        running.push(Arc::downgrade(call));
+        drop(running);
+        if self.is_ending() {
+            call.cut();
+        }
+    }
+}
+
+impl Call {
+    fn is_running(&self) -> bool {
+        matches!(self.state().stage, Stage::Running)
+    }
+}
+
+fn parse_target(method: &Method, target: &[u8]) -> Result<Uri> {
+    let bad = |why: &str| Err(Error::argument(format!("the target {} {why}", Shown(target))));
+    if target.first() != Some(&b'/') && !(target == b"*" && method == Method::OPTIONS) {
+        return bad("must start with /");
+    }
+    if target.len() > TARGET_MAX {
+        return bad("is longer than 8192 bytes");
+    }
+    if target.contains(&b'#') {
+        return bad("has a fragment, which is never sent");
+    }
+    match PathAndQuery::try_from(target) {
+        Ok(target) => Ok(Uri::from(target)),
+        Err(_) => bad("contains a byte that no target may have: encode it as %XX"),
+    }
+}

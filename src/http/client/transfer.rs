@@ -1,0 +1,169 @@
+//! One request and its answer on one connection, driven by whoever polls: an I/O thread's task or the
+//! calling thread.
+
+use crate::error::{Error, Operation, Status};
+use crate::http::body::{Collect, Collected, Uncollected, Whole};
+use http::{Request, response};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::rt::{Read, Write};
+use std::error::Error as _;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+/// hyper's client side of one connection. Both halves are polled together, nothing is spawned.
+pub struct Http<IO: Read + Write + Unpin> {
+    sender: SendRequest<Whole>,
+    connection: Connection<IO, Whole>,
+    ended: bool,
+}
+
+/// An answer, whole.
+pub struct Answer {
+    pub head: response::Parts,
+    pub body: Collected,
+}
+
+/// Why there is none.
+pub enum Failure {
+    Http(hyper::Error),
+    BodyTooLarge,
+}
+
+impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
+    /// hyper's handshake does no input or output in HTTP/1: it is done at its first poll.
+    pub fn new(io: IO) -> Result<Http<IO>, hyper::Error> {
+        let mut handshake = pin!(http1::Builder::new().handshake(io));
+        let mut cx = Context::from_waker(Waker::noop());
+        match handshake.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok((sender, connection))) => Ok(Http { sender, connection, ended: false }),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
+        }
+    }
+}
+
+impl<IO: Read + Write + Unpin> Http<IO> {
+    /// Moves bytes. The end of the connection shows in the answer's future.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.ended && self.connection.poll_without_shutdown(cx).is_ready() {
+            self.ended = true;
+        }
+    }
+
+    /// Whether another request may follow on this connection.
+    pub fn is_reusable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drive(cx);
+        !self.ended && self.sender.is_ready()
+    }
+
+    pub async fn transfer(
+        &mut self,
+        request: Request<Whole>,
+        max_body: u64,
+    ) -> Result<Answer, Failure> {
+        let mut response = pin!(self.sender.send_request(request));
+        let mut ended = self.ended;
+        let connection = &mut self.connection;
+        let mut drive = |cx: &mut Context<'_>| {
+            if !ended && connection.poll_without_shutdown(cx).is_ready() {
+                ended = true;
+            }
+            ended
+        };
+        let response = poll_fn(|cx| {
+            drive(cx);
+            response.as_mut().poll(cx)
+        })
+        .await
+        .map_err(Failure::Http)?;
+        let (head, incoming) = response.into_parts();
+        let mut collect = Collect::new(incoming, max_body).map_err(Failure::from)?;
+        let body = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(body) = collect.poll(cx) {
+                    return Poll::Ready(body);
+                }
+                // Taking a piece has made room for the next one.
+                let before = collect.len();
+                drive(cx);
+                match collect.poll(cx) {
+                    Poll::Ready(body) => return Poll::Ready(body),
+                    Poll::Pending if collect.len() == before => return Poll::Pending,
+                    Poll::Pending => {}
+                }
+            }
+        })
+        .await
+        .map_err(Failure::from)?;
+        self.ended = ended;
+        Ok(Answer { head, body })
+    }
+}
+
+impl From<Uncollected> for Failure {
+    fn from(error: Uncollected) -> Failure {
+        match error {
+            Uncollected::TooLarge => Failure::BodyTooLarge,
+            Uncollected::Broken(error) => Failure::Http(error),
+        }
+    }
+}
+
+/// How far a request had come when it failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    pub sent: bool,
+    pub received: bool,
+}
+
+impl Failure {
+    fn io(&self) -> Option<io::ErrorKind> {
+        let Failure::Http(error) = self else { return None };
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                return Some(io.kind());
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    pub fn is_timeout(&self) -> bool {
+        self.io() == Some(io::ErrorKind::TimedOut)
+    }
+
+    /// The error that the user gets; `at` names the address.
+    pub fn into_error(self, at: &str, progress: Progress) -> Error {
+        let Failure::Http(error) = &self else {
+            return Error::new(
+                Status::TooLarge,
+                Operation::Receive,
+                format!(
+                    "{at}: the answer's body is longer than the limit of \
+                     hysock_client_config_set_max_body"
+                ),
+            );
+        };
+        let (status, what) = if error.is_parse_too_large() {
+            (Status::TooLarge, "the head of the answer is too large")
+        } else if error.is_parse() {
+            (Status::Protocol, "the answer is not HTTP/1.1")
+        } else {
+            match self.io() {
+                Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+                    (Status::Protocol, "the answer's body is malformed")
+                }
+                _ if progress.received => {
+                    (Status::Truncated, "the connection was closed before the answer was complete")
+                }
+                _ => (Status::Closed, "the connection was closed without an answer"),
+            }
+        };
+        let message = format!("{at}: {what} ({error})");
+        let operation = if progress.sent { Operation::Receive } else { Operation::Send };
+        Error::new(status, operation, message)
+    }
+}

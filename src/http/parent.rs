@@ -1,0 +1,18 @@
+//! Who hangs on whom: a call made while an exchange is being answered.
+
+use crate::error::Result;
+use crate::runtime::delivery::Node;
+use std::sync::{Arc, Weak};
+
+/// Ends with its parent.
+pub trait Child: Send + Sync {
+    fn parent_ended(&self);
+}
+
+/// Serialises its children's callbacks with its own, and ends them with itself.
+pub trait Parent: Send + Sync {
+    /// Whose strand the children's callbacks run on.
+    fn node(self: Arc<Self>) -> Arc<dyn Node>;
+    /// Tells `child` when this has ended.
+    fn adopt(&self, child: Weak<dyn Child>) -> Result<()>;
+}

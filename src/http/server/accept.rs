@@ -1,0 +1,276 @@
+//! Accepting connections on the first I/O thread, sharing them out, and the beginning of the end.
+
+use super::shard::Shard;
+use super::{Hold, Server};
+use crate::error::{Error, Operation, Result};
+use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
+use crate::runtime::Level;
+use crate::runtime::io_thread::IoThread;
+use crate::socket::listener::Listener;
+use crate::socket::sys;
+use rustix::event::EventfdFlags;
+use rustix::io::Errno;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::sync::Notify;
+
+/// A descriptor that a signal handler may write to: "shut down".
+pub struct Signal(Arc<OwnedFd>);
+
+impl Signal {
+    pub fn new() -> Result<Signal> {
+        rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map(|fd| Signal(Arc::new(fd)))
+            .map_err(|e| {
+                Error::system(Operation::Start, "cannot make the server's descriptor", &e.into())
+            })
+    }
+
+    /// Async-signal-safe: one write(2).
+    pub fn fire(&self) {
+        rustix::io::write(&self.0, &1u64.to_ne_bytes()).ok();
+    }
+}
+
+thread_local! {
+    static ACCEPTORS: RefCell<Vec<(*const Server, Rc<Ending>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The end of accepting, once it was asked for.
+#[derive(Default)]
+struct Ending {
+    begun: Cell<bool>,
+    drain: Cell<Option<Duration>>,
+    notify: Notify,
+}
+
+impl Ending {
+    fn begin(&self, drain: Option<Duration>) {
+        self.drain.set(drain);
+        self.begun.set(true);
+        self.notify.notify_waiters();
+    }
+
+    /// `f`'s result, or `None` when the end begins first.
+    async fn or<T>(&self, f: impl Future<Output = T>) -> Option<T> {
+        let notified = self.notify.notified();
+        if self.begun.get() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = notified => None,
+            result = f => Some(result),
+        }
+    }
+}
+
+/// Starts accepting; runs on the first I/O thread.
+pub fn start(hold: Hold, listeners: Vec<Listener>) {
+    let ending = Rc::new(Ending::default());
+    let server = Arc::as_ptr(&hold.0);
+    ACCEPTORS.with_borrow_mut(|all| all.push((server, ending.clone())));
+    tokio::task::spawn_local(run(hold, listeners, ending));
+}
+
+/// Begins the end of accepting, or shortens the drain; runs on the first I/O thread.
+pub fn end(server: &Arc<Server>, drain: Option<Duration>) {
+    let key = Arc::as_ptr(server);
+    let ending = ACCEPTORS.with_borrow(|all| {
+        all.iter().find(|(server, _)| *server == key).map(|(_, ending)| ending.clone())
+    });
+    match ending {
+        Some(ending) => ending.begin(drain),
+        None => abort_after(server, drain),
+    }
+}
+
+async fn run(hold: Hold, listeners: Vec<Listener>, ending: Rc<Ending>) {
+    let server = hold.0.clone();
+    let tasks: Vec<_> = listeners
+        .into_iter()
+        .map(|l| tokio::task::spawn_local(listen(server.clone(), Arc::new(l), ending.clone())))
+        .collect();
+    if ending.or(signalled(&server)).await.is_some() {
+        // The same way as a shutdown from a program's thread, so that its state is right.
+        server.end(server.config.drain);
+        ending.begin(server.config.drain);
+    }
+    for task in tasks {
+        task.await.ok();
+    }
+    ACCEPTORS.with_borrow_mut(|all| all.retain(|(_, other)| !Rc::ptr_eq(other, &ending)));
+    server.each_shard(Shard::drain);
+    abort_after(&server, ending.drain.get());
+}
+
+/// Waits for [`Signal::fire`].
+async fn signalled(server: &Server) {
+    if let Ok(fd) = sys::register(server.signal.0.clone(), Interest::READABLE) {
+        fd.readable().await.ok();
+    } else {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Cuts off what the drain leaves.
+fn abort_after(server: &Arc<Server>, drain: Option<Duration>) {
+    let Some(drain) = drain else { return };
+    if drain.is_zero() {
+        return server.each_shard(Shard::abort);
+    }
+    // No hold: the server's end need not wait for this.
+    let server = Arc::downgrade(server);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(drain).await;
+        if let Some(server) = server.upgrade() {
+            server.each_shard(Shard::abort);
+        }
+    });
+}
+
+/// Accepts from one listener until the end begins, then what its backlog holds.
+async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>) {
+    match sys::register(listener.clone(), Interest::READABLE) {
+        Ok(registration) => {
+            let mut pause = ACCEPT_PAUSE_MIN;
+            while !ending.begun.get() {
+                if ending.or(server.below_connection_limit()).await.is_none() {
+                    break;
+                }
+                let Some(Ok(mut ready)) = ending.or(registration.readable()).await else { break };
+                match accept_batch(&server, &listener, false) {
+                    Ok(Drained::Yes) => ready.clear_ready(),
+                    Ok(Drained::No) => pause = ACCEPT_PAUSE_MIN,
+                    Err(error) => {
+                        if pause == ACCEPT_PAUSE_MIN {
+                            log_pressure(&server, &listener, error);
+                        }
+                        drop(ready);
+                        ending.or(tokio::time::sleep(pause)).await;
+                        pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        Err(error) => server.runtime.log().write(Level::Error, || {
+            format!("{}: cannot accept connections: {error}", listener.address().display())
+        }),
+    }
+    if let Err(error) = listener.remove_file() {
+        server.runtime.log().write(Level::Warn, || error.to_string());
+    }
+    // Whoever connected before the file went is served: nothing is lost in the backlog.
+    while matches!(accept_batch(&server, &listener, true), Ok(Drained::No)) {}
+}
+
+fn log_pressure(server: &Server, listener: &Listener, error: Errno) {
+    server.runtime.log().write(Level::Error, || {
+        format!(
+            "{}: cannot accept connections for now: {error}: they wait in the backlog",
+            listener.address().display()
+        )
+    });
+}
+
+enum Drained {
+    Yes,
+    No,
+}
+
+/// Accepts some connections, up to the limit unless these are the `last`; an error is one of the system's shortages.
+fn accept_batch(
+    server: &Arc<Server>,
+    listener: &Listener,
+    last: bool,
+) -> std::result::Result<Drained, Errno> {
+    for _ in 0..ACCEPT_BATCH {
+        if !last && !server.has_room() {
+            return Ok(Drained::No);
+        }
+        match listener.accept() {
+            Ok(fd) => share_out(server, fd),
+            Err(Errno::AGAIN) => return Ok(Drained::Yes),
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Drained::No)
+}
+
+/// Gives the connection to the thread with the fewest, and to this one when there is no better.
+fn share_out(server: &Arc<Server>, fd: OwnedFd) {
+    server.connections.fetch_add(1, Ordering::Relaxed);
+    let load = |thread: &&Arc<IoThread>| thread.load.load(Ordering::Relaxed);
+    let threads = server.runtime.io_threads();
+    // The first I/O thread accepts, and `min_by_key` prefers the first.
+    let thread = threads.iter().min_by_key(load).expect("a runtime has an I/O thread");
+    thread.load.fetch_add(1, Ordering::Relaxed);
+    if thread.is_current()
+        && let Some(shard) = Shard::find(server)
+    {
+        return shard.add(fd);
+    }
+    let unplaced = Unplaced(Some((server.clone(), thread.clone())));
+    server.on_shard(thread, move |shard| {
+        unplaced.place();
+        shard.add(fd);
+    });
+}
+
+/// A connection that reaches no shard is closed, and no longer counts.
+struct Unplaced(Option<(Arc<Server>, Arc<IoThread>)>);
+
+impl Unplaced {
+    fn place(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unplaced {
+    fn drop(&mut self) {
+        if let Some((server, thread)) = self.0.take() {
+            thread.load.fetch_sub(1, Ordering::Relaxed);
+            server.connection_ended();
+        }
+    }
+}
+
+impl Server {
+    fn has_room(&self) -> bool {
+        self.connections.load(Ordering::Acquire) < self.config.max_connections
+    }
+
+    /// Waits, once the limit is reached, until a connection has ended.
+    async fn below_connection_limit(&self) {
+        poll_fn(|cx| {
+            if self.has_room() {
+                return Poll::Ready(());
+            }
+            let mut waiting = self.accept_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            *waiting = Some(cx.waker().clone());
+            drop(waiting);
+            // Again, for the one that ended in between.
+            if self.has_room() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    pub(super) fn connection_ended(&self) {
+        let before = self.connections.fetch_sub(1, Ordering::AcqRel);
+        if before == self.config.max_connections {
+            let waiting = self.accept_waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(waker) = waiting {
+                self.runtime.io_threads()[0].wake(waker);
+            }
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! One request received, and the answer to it.
+
+use super::Server;
+use crate::error::{Error, Operation, Result, Status};
+use crate::http::body::Collected;
+use crate::http::headers;
+use crate::http::parent::{Child, Parent};
+use crate::runtime::delivery::{self, Event, Node, Strand};
+use crate::runtime::io_thread::IoThread;
+use crate::runtime::Level;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode, request};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+/// What runs for a request. The exchange is lent to it: unless it defers, its return is the end.
+pub type Handler = Box<dyn Fn(&Arc<Exchange>) + Send + Sync>;
+/// What runs when the client of a deferred exchange has left.
+pub type GoneFn = Box<dyn FnOnce(&Arc<Exchange>) + Send>;
+
+pub struct Exchange {
+    server: Arc<Server>,
+    thread: Arc<IoThread>,
+    strand: Strand,
+    request: request::Parts,
+    body: Collected,
+    deferred: AtomicBool,
+    tag: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    stage: Stage,
+    /// Set by the user for the answer.
+    headers: HeaderMap,
+    /// The first header that was refused: the answer must not go out without it.
+    refused: Option<Error>,
+    handler: Option<Arc<Handler>>,
+    on_gone: Option<GoneFn>,
+    /// The connection's task, when it waits for the answer.
+    waiting: Option<std::task::Waker>,
+    /// Calls that are cancelled when the exchange ends.
+    children: Vec<Weak<dyn Child>>,
+}
+
+enum Stage {
+    Open,
+    Answered(Answer),
+    /// The answer has left for the socket.
+    Sent,
+    Gone,
+    ShutDown,
+}
+
+/// What the user answered.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// How waiting for an answer ended.
+pub enum Outcome {
+    Answer(Answer),
+    /// Nobody reads it any more.
+    Gone,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        server: Arc<Server>,
+        thread: Arc<IoThread>,
+        strand: Strand,
+        request: request::Parts,
+        body: Collected,
+        handler: Arc<Handler>,
+        spare: HeaderMap,
+    ) -> Arc<Exchange> {
+        Arc::new(Exchange {
+            server,
+            thread,
+            strand,
+            request,
+            body,
+            deferred: AtomicBool::new(false),
+            tag: AtomicU64::new(0),
+            state: Mutex::new(State {
+                stage: Stage::Open,
+                headers: spare,
+                refused: None,
+                handler: Some(handler),
+                on_gone: None,
+                waiting: None,
+                children: Vec::new(),
+            }),
+        })
+    }
+
+    /// The request's header map, when this was the last user of the exchange: the next answer's map.
+    pub(super) fn into_spare(self: Arc<Self>) -> Option<HeaderMap> {
+        Arc::into_inner(self).map(|exchange| {
+            let mut headers = exchange.request.headers;
+            headers.clear();
+            headers
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `FORKED` in a forked child.
+    pub fn check(&self) -> Result<()> {
+        self.server.check()
+    }
+
+    pub fn set_tag(&self, tag: u64) {
+        self.tag.store(tag, Ordering::Release);
+    }
+
+    pub fn tag(&self) -> u64 {
+        self.tag.load(Ordering::Acquire)
+    }
+
+    pub fn method(&self) -> &str {
+        self.request.method.as_str()
+    }
+
+    /// Path and query as received.
+    pub fn target(&self) -> &[u8] {
+        match self.request.uri.path_and_query() {
+            Some(target) => target.as_str().as_bytes(),
+            None => self.path(),
+        }
+    }
+
+    pub fn path(&self) -> &[u8] {
+        self.request.uri.path().as_bytes()
+    }
+
+    pub fn query(&self) -> Option<&[u8]> {
+        self.request.uri.query().map(str::as_bytes)
+    }
+
+    /// 10 or 11.
+    pub fn version(&self) -> i32 {
+        if self.request.version == http::Version::HTTP_10 { 10 } else { 11 }
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        &self.request.headers
+    }
+
+    /// The whole body, when the request has one; an uncounted NUL follows it.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.body.as_bytes()
+    }
+
+    pub fn set_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
+        self.put_header(name, value, true)
+    }
+
+    pub fn add_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
+        self.put_header(name, value, false)
+    }
+
+    fn put_header(&self, name: &[u8], value: &[u8], replace: bool) -> Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        state.check_open()?;
+        let put = headers::put(&mut state.headers, name, value, replace);
+        if let Err(error) = &put {
+            state.refused.get_or_insert_with(|| error.clone());
+        }
+        put
+    }
+
+    /// Refuses the answer that goes out next: it would lack something that the user wanted in it.
+    pub fn refuse(&self, error: Error) {
+        self.state().refused.get_or_insert(error);
+    }
+
+    /// Answers, once. A refused answer has sent nothing and may be repeated.
+    pub fn answer(&self, http_status: i32, content_type: Option<&[u8]>, body: &[u8]) -> Result<()> {
+        self.check()?;
+        let status = answer_status(http_status, body.is_empty())?;
+        let content_type = content_type
+            .map(|text| headers::value(&CONTENT_TYPE, text))
+            .transpose()?;
+        let mut state = self.state();
+        state.check_open()?;
+        if let Some(error) = state.refused.take() {
+            return Err(error);
+        }
+        let mut headers = std::mem::take(&mut state.headers);
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        let body = Bytes::copy_from_slice(body);
+        self.settle(state, Stage::Answered(Answer { status, headers, body }));
+        Ok(())
+    }
+
+    fn settle(&self, mut state: MutexGuard<'_, State>, stage: Stage) {
+        state.stage = stage;
+        let waiting = state.waiting.take();
+        let children = std::mem::take(&mut state.children);
+        drop(state);
+        if let Some(waker) = waiting {
+            self.thread.wake(waker);
+        }
+        children.iter().filter_map(Weak::upgrade).for_each(|child| child.parent_ended());
+    }
+
+    /// Keeps the exchange beyond the handler's return, until it is released.
+    pub fn defer(&self) -> Result<()> {
+        self.check()?;
+        if self.deferred.swap(true, Ordering::AcqRel) {
+            return Err(Error::state("the exchange is deferred already"));
+        }
+        Ok(())
+    }
+
+    pub fn is_deferred(&self) -> bool {
+        self.deferred.load(Ordering::Acquire)
+    }
+
+    /// Runs `f` once when the client has left before it got its answer.
+    pub fn on_gone(self: &Arc<Self>, f: GoneFn) -> Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        if state.on_gone.is_some() {
+            return Err(Error::state("the exchange has an on_gone callback already"));
+        }
+        match state.stage {
+            Stage::ShutDown => return Err(shut_down()),
+            Stage::Gone => {
+                state.on_gone = Some(f);
+                drop(state);
+                self.post(Event::Gone);
+            }
+            _ => state.on_gone = Some(f),
+        }
+        Ok(())
+    }
+
+    /// The user is done with it: unanswered, the peer gets a 500.
+    pub fn release(self: &Arc<Self>) {
+        if self.server.check().is_err() {
+            return;
+        }
+        let state = self.state();
+        let has_hook = state.on_gone.is_some();
+        if matches!(state.stage, Stage::Open) {
+            self.settle(state, Stage::Answered(internal_error()));
+            self.server.runtime().log().write(Level::Warn, || {
+                format!(
+                    "{} {}: the handler ended without an answer, the client got a 500",
+                    self.method(),
+                    String::from_utf8_lossy(self.path())
+                )
+            });
+        } else {
+            drop(state);
+        }
+        if has_hook {
+            self.post(Event::Discard);
+        }
+    }
+
+    /// Posts an event; the server's end waits until it has run.
+    pub(super) fn post(self: &Arc<Self>, event: Event) {
+        self.server.hold();
+        delivery::post_own(self.clone(), event);
+    }
+
+    /// Runs the handler: on the spot where the delivery allows it.
+    pub(super) fn begin(self: &Arc<Self>) {
+        self.server.hold();
+        let node: Arc<dyn Node> = self.clone();
+        delivery::post_or_run(&node.clone(), node, Event::Call);
+    }
+
+    /// Waits for the answer on the connection's task.
+    pub(super) fn poll_outcome(&self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let mut state = self.state();
+        match std::mem::replace(&mut state.stage, Stage::Sent) {
+            Stage::Answered(answer) => Poll::Ready(Outcome::Answer(answer)),
+            Stage::Open => {
+                state.stage = Stage::Open;
+                if !state.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    state.waiting = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            other => {
+                state.stage = other;
+                Poll::Ready(Outcome::Gone)
+            }
+        }
+    }
+
+    /// The client has left, or (`shut_down`) the server ends before the answer. Says whether an answer was
+    /// still owed.
+    pub(super) fn cut(self: &Arc<Self>, shut_down: bool) -> bool {
+        let state = self.state();
+        if !matches!(state.stage, Stage::Open) {
+            return false;
+        }
+        let has_hook = state.on_gone.is_some();
+        self.settle(state, if shut_down { Stage::ShutDown } else { Stage::Gone });
+        if has_hook {
+            self.post(Event::Gone);
+        }
+        true
+    }
+
+    fn run_handler(self: &Arc<Self>) {
+        let handler = self.state().handler.take();
+        if let Some(handler) = handler
+            && !self.server.is_withdrawn()
+        {
+            // Contained here, so that a panic ends like a handler that did not answer.
+            drop(crate::panic::contain(|| handler(self)));
+        }
+        if !self.is_deferred() {
+            self.release();
+        }
+    }
+}
+
+impl State {
+    fn check_open(&self) -> Result<()> {
+        match self.stage {
+            Stage::Open => Ok(()),
+            Stage::Answered(_) | Stage::Sent => {
+                Err(Error::state("the exchange was answered already"))
+            }
+            Stage::Gone => Err(Error::new(
+                Status::Closed,
+                Operation::Send,
+                "the client has closed the connection before it was answered",
+            )),
+            Stage::ShutDown => Err(shut_down()),
+        }
+    }
+}
+
+impl Parent for Exchange {
+    fn node(self: Arc<Self>) -> Arc<dyn Node> {
+        self
+    }
+
+    fn adopt(&self, child: Weak<dyn Child>) -> Result<()> {
+        let mut state = self.state();
+        state.check_open()?;
+        state.children.retain(|child| child.strong_count() > 0);
+        state.children.push(child);
+        Ok(())
+    }
+}
+
+impl Node for Exchange {
+    fn strand(&self) -> &Strand {
+        &self.strand
+    }
+
+    fn deliver(self: Arc<Self>, event: Event) {
+        match event {
+            Event::Call => self.run_handler(),
+            Event::Gone => {
+                let f = self.state().on_gone.take();
+                if let Some(f) = f
+                    && !self.server.is_withdrawn()
+                {
+                    f(&self);
+                }
+            }
+            Event::Discard => drop(self.state().on_gone.take()),
+        }
+        self.server.let_go();
+    }
+
+    fn abandon(self: Arc<Self>, event: Event) {
+        if event == Event::Call {
+            self.release();
+        }
+        let (handler, on_gone) = {
+            let mut state = self.state();
+            (state.handler.take(), state.on_gone.take())
+        };
+        drop((handler, on_gone));
+        self.server.let_go();
+    }
+}
+
+fn shut_down() -> Error {
+    Error::new(
+        Status::ShutDown,
+        Operation::Send,
+        "the server has ended before the exchange was answered",
+    )
+}
+
+fn internal_error() -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+    Answer {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        headers,
+        body: Bytes::from_static(b"500 internal server error\n"),
+    }
+}
+
+fn answer_status(http_status: i32, no_body: bool) -> Result<StatusCode> {
+    if !(200..=599).contains(&http_status) {
+        return Err(Error::argument(format!(
+            "{http_status} is not a status of an answer (200 to 599)"
+        )));
+    }
+    if matches!(http_status, 204 | 304) && !no_body {
+        return Err(Error::argument(format!("an answer with status {http_status} has no body")));
+    }
+    Ok(StatusCode::from_u16(http_status as u16).expect("in range"))
+}

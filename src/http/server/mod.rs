@@ -1,0 +1,398 @@
+//! The server: listeners, connections that stay on one I/O thread for life, and exchanges.
+
+mod accept;
+mod connection;
+mod exchange;
+mod routes;
+mod service;
+mod shard;
+
+pub use exchange::{Exchange, GoneFn, Handler};
+
+use crate::error::{Error, Operation, Result, Status};
+use crate::limits;
+use crate::runtime::delivery::{self, Delivery, Event, Executor, Node, Strand};
+use crate::runtime::gate::{Gate, deadline_after};
+use crate::runtime::io_thread::{IoThread, Post};
+use crate::runtime::{self, Member, Runtime, context};
+use crate::socket::address::Address;
+use crate::socket::listener::{Listener, ListenerOptions};
+use routes::Routes;
+use shard::Shard;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+/// What a server keeps to.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub delivery: Delivery,
+    pub max_body: u64,
+    pub max_head: usize,
+    pub max_connections: u64,
+    pub max_requests: u64,
+    pub head_timeout: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
+    pub drain: Option<Duration>,
+    pub strict_host: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            delivery: Delivery::Pool,
+            max_body: limits::SERVER_MAX_BODY.default,
+            max_head: limits::SERVER_MAX_HEAD.default as usize,
+            max_connections: limits::SERVER_MAX_CONNECTIONS.default,
+            max_requests: limits::SERVER_MAX_REQUESTS.default,
+            head_timeout: limits::SERVER_HEAD_TIMEOUT.default_time(),
+            idle_timeout: limits::SERVER_IDLE_TIMEOUT.default_time(),
+            drain: limits::SERVER_DRAIN.default_time(),
+            strict_host: false,
+        }
+    }
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Closed {
+    /// `Ok`: drained; `TimedOut`: the drain's deadline cut exchanges short.
+    pub reason: Status,
+    pub aborted: u64,
+}
+
+pub type ClosedFn = Box<dyn FnOnce(Closed) + Send>;
+
+pub struct Server {
+    runtime: Arc<Runtime>,
+    config: Config,
+    strand: Strand,
+    gate: Gate,
+    tag: AtomicU64,
+    /// What the end waits for: shards, connections, events that were posted, and the server's own hold
+    /// until its end begins.
+    holds: AtomicUsize,
+    ending: AtomicBool,
+    closing: AtomicBool,
+    withdrawn: AtomicBool,
+    /// Requests that were read and not answered yet.
+    requests: AtomicU64,
+    connections: AtomicU64,
+    aborted: AtomicU64,
+    /// The accept loop, when it waits for a connection to end.
+    accept_waiting: Mutex<Option<Waker>>,
+    /// Written by a signal handler: drain.
+    signal: accept::Signal,
+    state: Mutex<State>,
+}
+
+struct State {
+    stage: Stage,
+    routes: Arc<Routes>,
+    listeners: Vec<Listener>,
+    on_closed: Option<ClosedFn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    Running,
+    Ending,
+}
+
+/// Keeps a server's end waiting until it is dropped.
+struct Hold(Arc<Server>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
+impl Server {
+    pub fn new(runtime: &Arc<Runtime>, config: &Config) -> Result<Arc<Server>> {
+        runtime.check_running()?;
+        if let Delivery::Queue(queue) = &config.delivery {
+            queue.check()?;
+        }
+        let executor = runtime.executor(&config.delivery, &runtime.io_threads()[0]);
+        let server = Arc::new(Server {
+            runtime: runtime.clone(),
+            config: config.clone(),
+            strand: Strand::new(executor),
+            gate: Gate::default(),
+            tag: AtomicU64::new(0),
+            holds: AtomicUsize::new(1),
+            ending: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            aborted: AtomicU64::new(0),
+            accept_waiting: Mutex::new(None),
+            signal: accept::Signal::new()?,
+            state: Mutex::new(State {
+                stage: Stage::New,
+                routes: Arc::default(),
+                listeners: Vec::new(),
+                on_closed: None,
+            }),
+        });
+        runtime.add_member(server.clone())?;
+        Ok(server)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `FORKED` in a forked child.
+    pub fn check(&self) -> Result<()> {
+        self.runtime.check()
+    }
+
+    pub fn set_tag(&self, tag: u64) {
+        self.tag.store(tag, Ordering::Release);
+    }
+
+    pub fn tag(&self) -> u64 {
+        self.tag.load(Ordering::Acquire)
+    }
+
+    fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// Free was called: no callback runs any more.
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+
+    fn check_new(&self, state: &State, what: &str) -> Result<()> {
+        match state.stage {
+            Stage::New => Ok(()),
+            Stage::Running => Err(Error::state(format!("{what}: the server has started already"))),
+            Stage::Ending => Err(shut_down()),
+        }
+    }
+
+    /// Adds a handler; before the start only.
+    pub fn add_route(
+        &self,
+        method: Option<&str>,
+        path: Option<&str>,
+        handler: Handler,
+    ) -> Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        self.check_new(&state, "a route is added before the start")?;
+        Arc::get_mut(&mut state.routes)
+            .expect("shared from the start on only")
+            .add(method, path, handler)
+    }
+
+    /// Binds and listens; connections are accepted from the start on.
+    pub fn add_listener(&self, address: &Address, options: &ListenerOptions) -> Result<()> {
+        self.check()?;
+        self.check_new(&self.state(), "a listener is added before the start")?;
+        let listener = Listener::bind(address, options)?;
+        self.state().listeners.push(listener);
+        Ok(())
+    }
+
+    pub fn on_closed(&self, f: ClosedFn) -> Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        if state.stage == Stage::Ending {
+            return Err(shut_down());
+        }
+        if state.on_closed.is_some() {
+            return Err(Error::state("the server has an on_closed callback already"));
+        }
+        state.on_closed = Some(f);
+        Ok(())
+    }
+
+    /// Accepts connections from now on.
+    pub fn start(self: &Arc<Self>) -> Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        self.check_new(&state, "start")?;
+        if state.listeners.is_empty() {
+            return Err(Error::state("start: the server has no listener, add one first"));
+        }
+        if state.routes.is_empty() {
+            return Err(Error::state("start: the server has no route, add one first"));
+        }
+        state.stage = Stage::Running;
+        let listeners = std::mem::take(&mut state.listeners);
+        let routes = state.routes.clone();
+        drop(state);
+        for thread in self.runtime.io_threads() {
+            let hold = self.take_hold();
+            let routes = routes.clone();
+            thread.post(Post::Run(Box::new(move || Shard::start(hold, routes))));
+        }
+        let hold = self.take_hold();
+        let accept = move || accept::start(hold, listeners);
+        self.runtime.io_threads()[0].post(Post::Run(Box::new(accept)));
+        Ok(())
+    }
+
+    fn take_hold(self: &Arc<Self>) -> Hold {
+        self.hold();
+        Hold(self.clone())
+    }
+
+    fn hold(&self) {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn let_go(self: &Arc<Self>) {
+        if self.holds.fetch_sub(1, Ordering::AcqRel) == 1
+            && !self.closing.swap(true, Ordering::AcqRel)
+        {
+            delivery::post_own(self.clone(), Event::Gone);
+        }
+    }
+
+    /// Runs `f` with this server's shard on each I/O thread.
+    fn each_shard(self: &Arc<Self>, f: impl Fn(&Rc<Shard>) + Clone + Send + 'static) {
+        for thread in self.runtime.io_threads() {
+            self.on_shard(thread, f.clone());
+        }
+    }
+
+    fn on_shard(self: &Arc<Self>, thread: &IoThread, f: impl FnOnce(&Rc<Shard>) + Send + 'static) {
+        let hold = self.take_hold();
+        thread.post(Post::Run(Box::new(move || {
+            if let Some(shard) = Shard::find(&hold.0) {
+                f(&shard);
+            }
+        })));
+    }
+
+    /// Begins the end: no new connections, answers in flight until the drain's deadline.
+    pub fn shutdown(self: &Arc<Self>, drain: Option<Duration>) -> Result<()> {
+        self.check()?;
+        self.end(drain);
+        Ok(())
+    }
+
+    fn end(self: &Arc<Self>, drain: Option<Duration>) {
+        let (before, listeners) = {
+            let mut state = self.state();
+            let before = std::mem::replace(&mut state.stage, Stage::Ending);
+            (before, std::mem::take(&mut state.listeners))
+        };
+        self.ending.store(true, Ordering::Release);
+        // Of a server that never started: closed here, its files go with them.
+        drop(listeners);
+        if before == Stage::Running {
+            let hold = self.take_hold();
+            let accept = move || accept::end(&hold.0, drain);
+            self.runtime.io_threads()[0].post(Post::Run(Box::new(accept)));
+        } else if before == Stage::Ending && drain == Some(Duration::ZERO) {
+            // A second, impatient shutdown.
+            self.each_shard(Shard::abort);
+        }
+        if before != Stage::Ending {
+            self.let_go();
+        }
+    }
+
+    /// Begins the end with the configured drain. Async-signal-safe.
+    pub fn shutdown_signal(&self) {
+        self.signal.fire();
+    }
+
+    /// Returns when no callback of the server runs or will run and its closures are dropped.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        self.check()?;
+        context::check_may_wait("hysock_server_wait")?;
+        if runtime::wait_for(self, deadline_after(timeout))? {
+            return Ok(());
+        }
+        Err(runtime::timed_out("the server has not ended yet"))
+    }
+
+    /// What free does: ends at once and withdraws every callback that has not begun.
+    pub fn release(self: &Arc<Self>) {
+        if self.check().is_ok() {
+            self.withdraw_all();
+        }
+    }
+
+    fn withdraw_all(self: &Arc<Self>) {
+        self.withdrawn.store(true, Ordering::Release);
+        self.end(Some(Duration::ZERO));
+    }
+
+    /// The last event: everything else has run.
+    fn close(&self, run: bool) {
+        let (on_closed, routes) = {
+            let mut state = self.state();
+            (state.on_closed.take(), std::mem::take(&mut state.routes))
+        };
+        if let Some(on_closed) = on_closed
+            && run
+            && !self.is_withdrawn()
+        {
+            let aborted = self.aborted.load(Ordering::Acquire);
+            let reason = if aborted > 0 { Status::TimedOut } else { Status::Ok };
+            drop(crate::panic::contain(|| on_closed(Closed { reason, aborted })));
+        }
+        // The last reference to the handlers: every holder of another held the server's end.
+        drop(routes);
+        self.gate.open();
+        if let Some(queue) = self.strand.executor().user_queue() {
+            queue.wake();
+        }
+        self.runtime.remove_member(self);
+    }
+}
+
+impl Node for Server {
+    fn strand(&self) -> &Strand {
+        &self.strand
+    }
+
+    fn deliver(self: Arc<Self>, _: Event) {
+        self.close(true);
+    }
+
+    fn abandon(self: Arc<Self>, _: Event) {
+        self.close(false);
+    }
+}
+
+impl Member for Server {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn executor(&self) -> Option<&Executor> {
+        Some(self.strand.executor())
+    }
+
+    fn begin_shutdown(self: Arc<Self>, drain: Option<Duration>) {
+        self.end(drain);
+    }
+
+    fn withdraw(self: Arc<Self>) {
+        self.withdraw_all();
+    }
+}
+
+fn shut_down() -> Error {
+    Error::new(Status::ShutDown, Operation::Start, "the server was shut down")
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("stage", &self.state().stage).finish_non_exhaustive()
+    }
+}

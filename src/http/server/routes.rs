@@ -1,0 +1,133 @@
+//! Which handler a request goes to: exact method and path, then the fallback.
+
+use super::exchange::Handler;
+use crate::error::{Error, Result};
+use crate::http::headers::{self, Shown};
+use http::{HeaderValue, Method};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Default)]
+pub struct Routes {
+    paths: HashMap<Box<str>, Vec<(Option<Method>, Arc<Handler>)>>,
+    fallback: Option<Arc<Handler>>,
+}
+
+/// Where a request goes.
+pub enum Found<'a> {
+    Handler(&'a Arc<Handler>),
+    /// The path exists, with other methods: the value of `Allow`.
+    MethodNotAllowed(HeaderValue),
+    Nothing,
+}
+
+impl Routes {
+    /// `method` `None` is any method, `path` `None` every path that no other route has.
+    pub fn add(&mut self, method: Option<&str>, path: Option<&str>, handler: Handler) -> Result<()> {
+        let method = method.map(|m| headers::method(m.as_bytes())).transpose()?;
+        let Some(path) = path else {
+            if method.is_some() {
+                return Err(Error::argument(
+                    "a route without a path takes every method: give NULL as its method too",
+                ));
+            }
+            if self.fallback.is_some() {
+                return Err(Error::argument("there is a route without a path already"));
+            }
+            self.fallback = Some(Arc::new(handler));
+            return Ok(());
+        };
+        if path.is_empty() || !(path.starts_with('/') || path == "*") {
+            return Err(Error::argument(format!(
+                "the path {} of a route must start with /",
+                Shown(path.as_bytes())
+            )));
+        }
+        if let Some(bad) = path.bytes().find(|b| matches!(b, b'?' | b'#' | 0..=b' ' | 127)) {
+            return Err(Error::argument(format!(
+                "the path {} of a route contains \"{}\", which no request's path does",
+                Shown(path.as_bytes()),
+                bad.escape_ascii()
+            )));
+        }
+        let methods = self.paths.entry(path.into()).or_default();
+        if methods.iter().any(|(known, _)| *known == method) {
+            let method = method.as_ref().map_or("any method", Method::as_str);
+            return Err(Error::argument(format!("there is a route for {method} {path} already")));
+        }
+        methods.push((method, Arc::new(handler)));
+        Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty() && self.fallback.is_none()
+    }
+
+    pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
+        let fallback = || self.fallback.as_ref().map_or(Found::Nothing, Found::Handler);
+        if self.paths.is_empty() {
+            return fallback();
+        }
+        let Some(methods) = self.paths.get(path) else {
+            return fallback();
+        };
+        let of = |wanted: Option<&Method>| {
+            methods.iter().find(|(m, _)| m.as_ref() == wanted).map(|(_, handler)| handler)
+        };
+        // HEAD is answered by GET's handler, hyper leaves its body out (RFC 9110, section 9.3.2).
+        let get = (method == Method::HEAD).then(|| of(Some(&Method::GET))).flatten();
+        match of(Some(method)).or(get).or_else(|| of(None)) {
+            Some(handler) => Found::Handler(handler),
+            None => Found::MethodNotAllowed(allow(methods.iter().filter_map(|(m, _)| m.as_ref()))),
+        }
+    }
+}
+
+fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
+    let mut names: Vec<&str> = methods.map(Method::as_str).collect();
+    if names.contains(&"GET") && !names.contains(&"HEAD") {
+        names.push("HEAD");
+    }
+    names.sort_unstable();
+    HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handler() -> Handler {
+        Box::new(|_| {})
+    }
+
+    #[test]
+    fn exact_then_any_then_fallback() {
+        let mut routes = Routes::default();
+        routes.add(Some("GET"), Some("/a"), handler()).unwrap();
+        routes.add(Some("PUT"), Some("/a"), handler()).unwrap();
+        routes.add(None, Some("/b"), handler()).unwrap();
+        assert!(matches!(routes.find(&Method::GET, "/a"), Found::Handler(_)));
+        assert!(matches!(routes.find(&Method::HEAD, "/a"), Found::Handler(_)));
+        assert!(matches!(routes.find(&Method::DELETE, "/b"), Found::Handler(_)));
+        assert!(matches!(routes.find(&Method::GET, "/c"), Found::Nothing));
+        let Found::MethodNotAllowed(allow) = routes.find(&Method::POST, "/a") else { panic!() };
+        assert_eq!(allow, "GET, HEAD, PUT");
+        routes.add(None, None, handler()).unwrap();
+        assert!(matches!(routes.find(&Method::GET, "/c"), Found::Handler(_)));
+        assert!(matches!(routes.find(&Method::POST, "/a"), Found::MethodNotAllowed(_)));
+    }
+
+    #[test]
+    fn bad_routes_are_refused() {
+        let mut routes = Routes::default();
+        for path in ["", "a", "/a b", "/a?x", "/#"] {
+            assert!(routes.add(Some("GET"), Some(path), handler()).is_err(), "{path}");
+        }
+        assert!(routes.add(Some("G T"), Some("/"), handler()).is_err());
+        assert!(routes.add(Some("GET"), None, handler()).is_err());
+        routes.add(Some("GET"), Some("/"), handler()).unwrap();
+        assert!(routes.add(Some("GET"), Some("/"), handler()).is_err());
+        routes.add(None, None, handler()).unwrap();
+        assert!(routes.add(None, None, handler()).is_err());
+    }
+}

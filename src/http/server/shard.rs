@@ -1,0 +1,177 @@
+//! One server's share of one I/O thread: its connections there, and the sweep that keeps their time.
+
+use super::connection::{Connection, Link};
+use super::routes::Routes;
+use super::{Hold, Server};
+use crate::limits::{self, SWEEP};
+use crate::runtime::Level;
+use crate::runtime::context;
+use crate::runtime::delivery::Executor;
+use crate::runtime::io_thread::IoThread;
+use crate::socket::stream::{ReactorStream, Side};
+use hyper::server::conn::http1;
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use tokio::sync::Notify;
+
+thread_local! {
+    static SHARDS: RefCell<Vec<Rc<Shard>>> = const { RefCell::new(Vec::new()) };
+}
+
+pub struct Shard {
+    hold: Hold,
+    pub thread: Arc<IoThread>,
+    pub routes: Arc<Routes>,
+    pub executor: Executor,
+    pub http: http1::Builder,
+    started: Instant,
+    /// Milliseconds since `started`, as coarse as the sweep.
+    now: Cell<u64>,
+    /// No connection comes any more.
+    draining: Cell<bool>,
+    connections: RefCell<Vec<Rc<Link>>>,
+    /// Connections with HTTP state.
+    pub live: Cell<usize>,
+    /// Wakes the sweep: there is something to do before its next turn.
+    changed: Notify,
+}
+
+impl Shard {
+    /// Runs on the I/O thread.
+    pub fn start(hold: Hold, routes: Arc<Routes>) {
+        let thread = context::io_thread().expect("posted to an I/O thread");
+        let server = &hold.0;
+        let mut http = http1::Builder::new();
+        http.half_close(true)
+            .header_read_timeout(None)
+            .max_buf_size(server.config.max_head);
+        let executor = server.runtime.executor(&server.config.delivery, &thread);
+        let shard = Rc::new(Shard {
+            thread,
+            routes,
+            executor,
+            http,
+            started: Instant::now(),
+            now: Cell::new(0),
+            draining: Cell::new(false),
+            connections: RefCell::default(),
+            live: Cell::new(0),
+            changed: Notify::new(),
+            hold,
+        });
+        SHARDS.with_borrow_mut(|shards| shards.push(shard.clone()));
+        tokio::task::spawn_local(shard.sweep());
+    }
+
+    /// The shard of `server` on this thread.
+    pub fn find(server: &Server) -> Option<Rc<Shard>> {
+        SHARDS.with_borrow(|shards| {
+            shards.iter().find(|shard| std::ptr::eq(&*shard.hold.0, server)).cloned()
+        })
+    }
+
+    pub fn server(&self) -> &Arc<Server> {
+        &self.hold.0
+    }
+
+    pub fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn tick(&self) {
+        self.now.set(self.started.elapsed().as_millis() as u64);
+    }
+
+    /// The end has begun: at once for answers, though the last connections may still be on their way here.
+    pub fn is_draining(&self) -> bool {
+        self.server().ending.load(Ordering::Acquire)
+    }
+
+    /// Takes a connection for life.
+    pub fn add(self: &Rc<Self>, fd: OwnedFd) {
+        let server = self.server();
+        let stream = match ReactorStream::new(fd, Side::Server) {
+            Ok(stream) => stream,
+            Err(error) => {
+                server.connection_ended();
+                self.thread.load.fetch_sub(1, Ordering::Relaxed);
+                server.runtime.log().write(Level::Error, || {
+                    format!("a connection was closed: it cannot be registered: {error}")
+                });
+                return;
+            }
+        };
+        self.tick();
+        let mut connections = self.connections.borrow_mut();
+        if connections.is_empty() {
+            self.changed.notify_one();
+        }
+        let link = Link::new(self.clone(), stream, connections.len());
+        connections.push(link.clone());
+        drop(connections);
+        tokio::task::spawn_local(Connection::new(link));
+    }
+
+    /// Forgets a connection that has ended.
+    pub fn remove(&self, index: usize) {
+        let mut connections = self.connections.borrow_mut();
+        let gone = connections.swap_remove(index);
+        if let Some(moved) = connections.get(index) {
+            moved.set_index(index);
+        }
+        if connections.is_empty() {
+            self.changed.notify_one();
+        }
+        drop(connections);
+        drop(gone);
+        self.thread.load.fetch_sub(1, Ordering::Relaxed);
+        self.server().connection_ended();
+    }
+
+    fn each(&self, f: impl Fn(&Rc<Link>)) {
+        // Nothing that `f` does ends a connection on the spot: it wakes its task.
+        self.connections.borrow().iter().for_each(f);
+    }
+
+    /// From now on answers say `Connection: close`, and connections without a request end.
+    pub fn drain(self: &Rc<Self>) {
+        self.draining.set(true);
+        self.each(|link| link.wake());
+        self.changed.notify_one();
+    }
+
+    /// Ends every connection now.
+    pub fn abort(self: &Rc<Self>) {
+        self.draining.set(true);
+        self.each(|link| link.abort());
+        self.changed.notify_one();
+    }
+
+    /// Whether one more connection may keep its HTTP state between requests.
+    pub fn has_room_for_live(&self) -> bool {
+        self.live.get() <= limits::LIVE_CONNECTIONS
+    }
+
+    /// Looks after the deadlines of all connections; ends with the shard.
+    async fn sweep(self: Rc<Self>) {
+        loop {
+            let empty = self.connections.borrow().is_empty();
+            if empty && self.draining.get() {
+                break;
+            }
+            if empty {
+                self.changed.notified().await;
+            } else {
+                // Either way it is time to look.
+                tokio::time::timeout(SWEEP, self.changed.notified()).await.ok();
+            }
+            self.tick();
+            self.each(|link| link.check_time());
+        }
+        SHARDS.with_borrow_mut(|shards| shards.retain(|shard| !Rc::ptr_eq(shard, &self)));
+    }
+}

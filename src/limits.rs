@@ -1,0 +1,158 @@
+//! Every limit and default of the library, in one table: the docs quote it, the setters check
+//! against it, nothing else in the code holds such a number.
+
+use crate::error::{Error, Result};
+use std::time::Duration;
+
+/// `HYSOCK_UNLIMITED`: turns a size or a count off.
+pub const UNLIMITED: u64 = u64::MAX;
+/// `HYSOCK_FOREVER`: turns a timeout off.
+pub const FOREVER: u32 = u32::MAX;
+
+/// One number that a user may set.
+#[derive(Debug)]
+pub struct Limit {
+    /// The setter's name in C, for messages.
+    pub setter: &'static str,
+    pub unit: &'static str,
+    pub default: u64,
+    pub min: u64,
+    pub max: u64,
+    /// Whether `HYSOCK_UNLIMITED` (or `HYSOCK_FOREVER`) is allowed on top of the range.
+    pub can_be_off: bool,
+}
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident = $setter:literal, $unit:literal, $default:expr, $min:expr, $max:expr, $off:expr;)*) => {
+        $($(#[$doc])* pub const $name: Limit = Limit {
+            setter: $setter, unit: $unit, default: $default, min: $min, max: $max, can_be_off: $off,
+        };)*
+        /// The whole table, for tests and docs.
+        pub const TABLE: &[Limit] = &[$($name),*];
+    };
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const MAX_MS: u64 = u32::MAX as u64 - 1;
+const MAX_COUNT: u64 = u32::MAX as u64;
+
+limits! {
+    IO_THREADS = "hysock_runtime_config_set_io_threads", "threads", 1, 1, 64, false;
+    CALLBACK_THREADS = "hysock_runtime_config_set_callback_threads", "threads", 4, 1, 1024, false;
+    STACK_SIZE = "hysock_runtime_config_set_stack_size", "bytes", 2 * MIB, 64 * KIB, 1024 * MIB, false;
+
+    SOCKET_MODE = "hysock_listener_config_set_mode", "permission bits", 0o600, 0o001, 0o777, false;
+    BACKLOG = "hysock_listener_config_set_backlog", "connections", i32::MAX as u64, 1, i32::MAX as u64, false;
+
+    SERVER_MAX_BODY = "hysock_server_config_set_max_body", "bytes", MIB, 1, u64::MAX - 1, true;
+    SERVER_MAX_HEAD = "hysock_server_config_set_max_head", "bytes", 64 * KIB, 8 * KIB, MIB, false;
+    SERVER_MAX_CONNECTIONS = "hysock_server_config_set_max_connections", "connections", 4096, 1, MAX_COUNT, true;
+    SERVER_MAX_REQUESTS = "hysock_server_config_set_max_requests", "requests", 4096, 1, MAX_COUNT, true;
+    SERVER_HEAD_TIMEOUT = "hysock_server_config_set_head_timeout", "milliseconds", 10_000, 1, MAX_MS, true;
+    SERVER_IDLE_TIMEOUT = "hysock_server_config_set_idle_timeout", "milliseconds", 75_000, 1, MAX_MS, true;
+    SERVER_DRAIN = "hysock_server_config_set_drain", "milliseconds", 10_000, 1, MAX_MS, true;
+
+    CLIENT_MAX_BODY = "hysock_client_config_set_max_body", "bytes", 16 * MIB, 1, u64::MAX - 1, true;
+    CLIENT_CONNECT_TIMEOUT = "hysock_client_config_set_connect_timeout", "milliseconds", 10_000, 1, MAX_MS, true;
+    CLIENT_TIMEOUT = "hysock_client_config_set_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    CLIENT_MAX_CONNECTIONS = "hysock_client_config_set_max_connections", "connections", 64, 1, MAX_COUNT, true;
+    CLIENT_MAX_IDLE = "hysock_client_config_set_max_idle", "connections", 8, 1, MAX_COUNT, true;
+    CLIENT_IDLE_AGE = "hysock_client_config_set_idle_age", "milliseconds", 60_000, 1, MAX_MS, true;
+    CALL_TIMEOUT = "hysock_call_set_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+}
+
+/// Longest name prefix of a library thread; the kernel shows 15 bytes in all.
+pub const THREAD_NAME_MAX: usize = 8;
+/// Header lines of one head; hyper's own fixed table, beyond it a request gets 431.
+pub const HEADERS_MAX: usize = 100;
+/// Longest request target; beyond it a request gets 414.
+pub const TARGET_MAX: usize = 8 * 1024;
+/// Most bytes that one read from a socket takes.
+pub const READ_MAX: usize = 64 * 1024;
+/// Connections accepted in one turn of the accept loop.
+pub const ACCEPT_BATCH: usize = 64;
+/// Pause after the system refused a descriptor to accept: first and longest.
+pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How often deadlines of connections are looked at.
+pub const SWEEP: Duration = Duration::from_millis(250);
+/// Requests that may wait for a callback thread; beyond it they get 503.
+pub const POOL_QUEUE: usize = 1024;
+/// Log lines that may wait for the log callback; beyond it they are counted and dropped.
+pub const LOG_QUEUE: usize = 256;
+/// After an early answer: how much and how long a client may go on sending.
+pub const LINGER_BYTES: u64 = 64 * MIB;
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
+/// A peer that owes bytes, or owes the reading of ours, and moves none for so long is gone.
+pub const PROGRESS_TIME: Duration = Duration::from_secs(30);
+/// Connections per I/O thread that keep their HTTP state between requests; the longest idle ones beyond
+/// that, and all that were idle for [`PARK_AFTER`], keep only their descriptor.
+pub const LIVE_CONNECTIONS: usize = 128;
+pub const PARK_AFTER: Duration = Duration::from_secs(1);
+
+impl Limit {
+    /// The value as given when it is in range; an error that names setter, value and range otherwise.
+    pub fn check(&self, value: u64, off: u64) -> Result<u64> {
+        let is_off = self.can_be_off && value == off;
+        if is_off || (self.min..=self.max).contains(&value) {
+            return Ok(value);
+        }
+        let off_name = match (self.can_be_off, off == UNLIMITED) {
+            (false, _) => "",
+            (true, true) => ", or HYSOCK_UNLIMITED",
+            (true, false) => ", or HYSOCK_FOREVER",
+        };
+        Err(Error::argument(format!(
+            "{}: {value} {} is out of range ({} to {}{off_name})",
+            self.setter, self.unit, self.min, self.max
+        )))
+    }
+
+    /// A size or a count; `HYSOCK_UNLIMITED` turns it off where that is allowed.
+    pub fn count(&self, value: u64) -> Result<u64> {
+        self.check(value, UNLIMITED)
+    }
+
+    /// A time in milliseconds; `HYSOCK_FOREVER` turns it off and gives `None`.
+    pub fn time(&self, value_ms: u32) -> Result<Option<Duration>> {
+        self.check(u64::from(value_ms), u64::from(FOREVER))
+            .map(|ms| duration(ms as u32))
+    }
+
+    /// The default of a time.
+    pub fn default_time(&self) -> Option<Duration> {
+        duration(self.default as u32)
+    }
+}
+
+/// Milliseconds as C gives them: `HYSOCK_FOREVER` is `None`.
+pub fn duration(ms: u32) -> Option<Duration> {
+    (ms != FOREVER).then(|| Duration::from_millis(u64::from(ms)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_pass_their_own_check() {
+        for limit in TABLE {
+            let off = if limit.unit == "milliseconds" { u64::from(FOREVER) } else { UNLIMITED };
+            limit.check(limit.default, off).unwrap();
+            assert!(limit.check(0, off).is_err(), "{}: 0 must be refused", limit.setter);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_setter_value_and_range() {
+        let error = IO_THREADS.count(65).unwrap_err();
+        assert_eq!(
+            error.message,
+            "hysock_runtime_config_set_io_threads: 65 threads is out of range (1 to 64)"
+        );
+        assert!(SERVER_MAX_BODY.count(0).unwrap_err().message.contains("HYSOCK_UNLIMITED"));
+        assert_eq!(SERVER_HEAD_TIMEOUT.time(FOREVER).unwrap(), None);
+        assert!(IO_THREADS.count(UNLIMITED).is_err());
+    }
+}

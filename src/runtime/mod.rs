@@ -1,0 +1,320 @@
+//! The library's threads, and how callbacks leave them.
+
+pub mod context;
+pub mod delivery;
+pub mod fork;
+pub mod gate;
+pub mod io_thread;
+pub mod log;
+pub mod queue;
+mod threads;
+
+pub use delivery::Delivery;
+pub use log::{Level, Log, LogFn};
+pub use queue::Queue;
+pub use threads::ThreadHooks;
+
+use crate::error::{Error, Operation, Result, Status};
+use crate::limits;
+use delivery::Executor;
+use fork::Mark;
+use gate::{Gate, deadline_after};
+use io_thread::IoThread;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use threads::Threads;
+
+/// What a runtime is made of.
+#[derive(Clone)]
+pub struct Config {
+    pub io_threads: u32,
+    pub callback_threads: u32,
+    pub stack_size: usize,
+    pub thread_name: String,
+    pub hooks: Option<Arc<dyn ThreadHooks>>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            io_threads: limits::IO_THREADS.default as u32,
+            callback_threads: limits::CALLBACK_THREADS.default as u32,
+            stack_size: limits::STACK_SIZE.default as usize,
+            thread_name: "hysock".to_owned(),
+            hooks: None,
+        }
+    }
+}
+
+/// A server or client on a runtime: ended with it, and waited for.
+pub trait Member: Send + Sync + 'static {
+    /// Open when no callback of the member runs or will run and its closures are dropped.
+    fn gate(&self) -> &Gate;
+    /// Who runs its callbacks; `None` when it has none.
+    fn executor(&self) -> Option<&Executor>;
+    /// Begins the end; `None` drains for as long as it takes.
+    fn begin_shutdown(self: Arc<Self>, drain: Option<Duration>);
+    /// Withdraws every callback and ends at once.
+    fn withdraw(self: Arc<Self>);
+}
+
+/// Threads and what lives on them.
+pub struct Runtime {
+    mark: Mark,
+    io: Vec<Arc<IoThread>>,
+    pool: Arc<Queue>,
+    log: Log,
+    threads: Threads,
+    state: Mutex<State>,
+    next_io: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    stopping: bool,
+    members: Vec<Arc<dyn Member>>,
+    queues: Vec<Weak<Queue>>,
+    /// The log function whose end is being waited for.
+    closing_log: Option<Arc<log::Sink>>,
+    log_closed: bool,
+}
+
+impl Runtime {
+    pub fn start(config: &Config) -> Result<Arc<Runtime>> {
+        let mark = Mark::here()?;
+        let runtime = Arc::new(Runtime {
+            mark,
+            io: (0..config.io_threads).map(|_| IoThread::new(mark)).collect(),
+            pool: Queue::for_pool(),
+            log: Log::default(),
+            threads: Threads::default(),
+            state: Mutex::default(),
+            next_io: AtomicUsize::new(0),
+        });
+        if let Err(error) = runtime.start_threads(config) {
+            runtime.stop_threads();
+            runtime.threads.join(None);
+            return Err(error);
+        }
+        Ok(runtime)
+    }
+
+    fn start_threads(&self, config: &Config) -> Result<()> {
+        for (index, thread) in self.io.iter().enumerate() {
+            self.threads.start_io(config, index, thread.clone())?;
+        }
+        for index in 0..config.callback_threads as usize {
+            self.threads.start_callback(config, index, self.pool.clone())?;
+        }
+        Ok(())
+    }
+
+    fn stop_threads(&self) {
+        self.pool.close();
+        self.io.iter().for_each(|thread| thread.stop());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `FORKED` in a forked child.
+    pub fn check(&self) -> Result<()> {
+        self.mark.check()
+    }
+
+    /// Like [`Runtime::check`], and `SHUT_DOWN` once the end has begun.
+    pub fn check_running(&self) -> Result<()> {
+        self.check()?;
+        if self.state().stopping {
+            return Err(Error::new(
+                Status::ShutDown,
+                Operation::Start,
+                "the runtime was shut down",
+            ));
+        }
+        Ok(())
+    }
+
+    pub fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn io_threads(&self) -> &[Arc<IoThread>] {
+        &self.io
+    }
+
+    /// The next I/O thread in turn.
+    pub fn next_io_thread(&self) -> &Arc<IoThread> {
+        &self.io[self.next_io.fetch_add(1, Ordering::Relaxed) % self.io.len()]
+    }
+
+    /// Who runs callbacks of that delivery; inline ones run on `thread`.
+    pub fn executor(&self, delivery: &Delivery, thread: &Arc<IoThread>) -> Executor {
+        match delivery {
+            Delivery::Pool => Executor::Queue(self.pool.clone()),
+            Delivery::Inline => Executor::Inline(thread.clone()),
+            Delivery::Queue(queue) => Executor::Queue(queue.clone()),
+        }
+    }
+
+    /// Sends log lines of `level` and graver ones to `f`, in the place of an earlier function.
+    pub fn on_log(
+        self: &Arc<Self>,
+        level: Level,
+        queue: Option<&Arc<Queue>>,
+        f: LogFn,
+    ) -> Result<()> {
+        self.check_running()?;
+        let executor = Executor::Queue(queue.unwrap_or(&self.pool).clone());
+        let runtime = Arc::downgrade(self);
+        let ended = move || {
+            if let Some(runtime) = runtime.upgrade() {
+                runtime.step();
+            }
+        };
+        self.log.set(level, executor, f, Box::new(ended));
+        Ok(())
+    }
+
+    fn add_queue_to(state: &mut State, queue: &Arc<Queue>) {
+        state.queues.retain(|queue| queue.strong_count() > 0);
+        state.queues.push(Arc::downgrade(queue));
+    }
+
+    pub(crate) fn add_queue(&self, queue: &Arc<Queue>) {
+        Self::add_queue_to(&mut self.state(), queue);
+    }
+
+    pub(crate) fn add_member(&self, member: Arc<dyn Member>) -> Result<()> {
+        let mut state = self.state();
+        if state.stopping {
+            drop(state);
+            return self.check_running();
+        }
+        state.members.push(member);
+        Ok(())
+    }
+
+    /// A member has ended: called after its gate opened.
+    pub(crate) fn remove_member(&self, member: &dyn Member) {
+        let gone = {
+            let mut state = self.state();
+            let here = std::ptr::from_ref(member).cast::<()>();
+            let index = state.members.iter().position(|m| Arc::as_ptr(m).cast::<()>() == here);
+            index.map(|index| state.members.swap_remove(index))
+        };
+        drop(gone);
+        self.step();
+    }
+
+    /// The end, one step at a time: members, then the log, then the threads. Never blocks.
+    fn step(&self) {
+        let mut state = self.state();
+        if !state.stopping || !state.members.is_empty() {
+            return;
+        }
+        if !state.log_closed {
+            state.log_closed = true;
+            drop(state);
+            let sink = self.log.close();
+            state = self.state();
+            state.closing_log = sink;
+        }
+        if state.closing_log.as_ref().is_some_and(|sink| !sink.dropped.is_open()) {
+            return;
+        }
+        drop(state);
+        self.stop_threads();
+    }
+
+    /// Begins the end of everything on this runtime.
+    pub fn shutdown(&self, drain: Option<Duration>) -> Result<()> {
+        self.check()?;
+        let members = {
+            let mut state = self.state();
+            state.stopping = true;
+            state.members.clone()
+        };
+        for member in members {
+            member.begin_shutdown(drain);
+        }
+        self.step();
+        Ok(())
+    }
+
+    /// Waits until all has ended and every thread is joined; dispatches users' queues meanwhile.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        self.check()?;
+        context::check_may_wait("hysock_runtime_wait")?;
+        let deadline = deadline_after(timeout);
+        loop {
+            let member = self.state().members.first().cloned();
+            let Some(member) = member else { break };
+            if !wait_for(&*member, deadline)? {
+                return Err(timed_out("the runtime still has servers or clients that run"));
+            }
+            // Its gate is open; it takes itself off the list right after.
+            std::thread::yield_now();
+        }
+        let sink = self.state().closing_log.clone();
+        if let Some(sink) = sink
+            && let Some(queue) = delivery::Node::strand(&*sink).executor().user_queue()
+        {
+            while !sink.dropped.is_open() && deadline.is_none_or(|d| Instant::now() < d) {
+                queue.dispatch(u32::MAX, Some(Duration::from_millis(10)))?;
+            }
+        }
+        if self.threads.join(deadline) {
+            return Ok(());
+        }
+        Err(timed_out(if self.state().stopping {
+            "a callback still runs, or events wait in a queue that nobody dispatches"
+        } else {
+            "nobody has shut the runtime down"
+        }))
+    }
+
+    /// What free does: ends all at once, without waiting, and withdraws what was not delivered.
+    pub fn release(&self) {
+        if self.mark.is_foreign() {
+            return;
+        }
+        let (members, queues) = {
+            let mut state = self.state();
+            state.stopping = true;
+            (state.members.clone(), std::mem::take(&mut state.queues))
+        };
+        for member in members {
+            member.withdraw();
+        }
+        for queue in queues.iter().filter_map(Weak::upgrade) {
+            queue.close();
+        }
+        self.step();
+    }
+}
+
+/// Waits for one member, dispatching its queue when that is the user's.
+pub(crate) fn wait_for(member: &dyn Member, deadline: Option<Instant>) -> Result<bool> {
+    match member.executor().and_then(Executor::user_queue) {
+        Some(queue) => queue.dispatch_until_closed(member, deadline),
+        None => Ok(member.gate().wait_until(deadline)),
+    }
+}
+
+pub(crate) fn timed_out(what: &'static str) -> Error {
+    Error::new(Status::TimedOut, Operation::Wait, what)
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("io_threads", &self.io.len()).finish_non_exhaustive()
+    }
+}

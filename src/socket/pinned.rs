@@ -1,0 +1,57 @@
+//! A value that one thread uses and any thread may hold and drop.
+//!
+//! hyper's client asks for streams that can be sent between threads. Ours never are: each belongs to one
+//! reactor. This keeps that promise at run time, for the price of one comparison.
+
+use std::ops::Deref;
+
+thread_local! {
+    static HERE: u8 = const { 0 };
+}
+
+/// Tells living threads apart.
+fn here() -> usize {
+    HERE.with(|here| std::ptr::from_ref(here).addr())
+}
+
+pub struct Pinned<T> {
+    thread: usize,
+    value: T,
+}
+
+// SAFETY: the only shared access to `value` is `deref`, which refuses every thread but one, so there is
+// never concurrent access. Dropping needs exclusive access and may happen anywhere, since `T` is `Send`.
+unsafe impl<T: Send> Sync for Pinned<T> {}
+
+impl<T: Send> Pinned<T> {
+    /// For this thread.
+    pub fn new(value: T) -> Pinned<T> {
+        Pinned { thread: here(), value }
+    }
+}
+
+impl<T> Deref for Pinned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        assert!(self.thread == here(), "used on a thread that it does not belong to");
+        &self.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    #[test]
+    fn another_thread_may_hold_it_and_not_use_it() {
+        let value = Arc::new(Pinned::new(Cell::new(1)));
+        value.set(2);
+        let there = value.clone();
+        let used = std::thread::spawn(move || there.get()).join();
+        assert!(used.is_err());
+        assert_eq!(value.get(), 2);
+    }
+}

@@ -1,0 +1,310 @@
+/* Every function with NULL for each pointer argument: the right status, empty getters, no crash. */
+#include "host.h"
+
+#define REFUSED(call) CHECK_STATUS(call, HYSOCK_E_INVALID_ARGUMENT)
+/* A refused registration: its drop has run before the call returned. */
+#define REFUSED_DROP(call)                                                                         \
+    do {                                                                                           \
+        long before_ = latch_count(&drops);                                                        \
+        REFUSED(call);                                                                             \
+        CHECK_INT(latch_count(&drops), before_ + 1);                                               \
+    } while (0)
+
+static latch drops;
+static latch handled;
+static hysock_error error; /* so that NULL and a real error record are both tried */
+
+static void no_exchange(hysock_exchange *exchange, void *userdata) {
+    (void)exchange;
+    (void)userdata;
+    CHECK(!"a refused handler was called");
+}
+
+static void no_call(hysock_call *call, hysock_status status, void *userdata) {
+    (void)call;
+    (void)status;
+    (void)userdata;
+    CHECK(!"a refused completion was called");
+}
+
+static void no_closed(hysock_server *server, hysock_status reason, uint64_t n, void *userdata) {
+    (void)server;
+    (void)reason;
+    (void)n;
+    (void)userdata;
+    CHECK(!"a refused on_closed was called");
+}
+
+static void no_log(int32_t level, hysock_str line, void *userdata) {
+    (void)level;
+    (void)line;
+    (void)userdata;
+    CHECK(!"a refused log function was called");
+}
+
+static void empty(hysock_str s) {
+    CHECK(s.ptr == NULL);
+    CHECK_INT(s.len, 0);
+}
+
+static void text(void) {
+    hysock_str none = {NULL, 0}, some = {"abc", 3};
+    char buffer[4] = "zzz";
+    CHECK(!hysock_str_equal(none, "abc"));
+    CHECK(!hysock_str_equal(some, NULL));
+    CHECK(hysock_str_equal(some, "abc"));
+    CHECK(!hysock_str_equal(some, "ab"));
+    CHECK(!hysock_str_equal(some, "abcd"));
+    CHECK_INT(hysock_str_copy(none, buffer, sizeof(buffer)), 0);
+    CHECK(buffer[0] == 0);
+    CHECK_INT(hysock_str_copy(some, NULL, 0), 3);
+    CHECK_INT(hysock_str_copy(some, NULL, 4), 3);
+    CHECK_INT(hysock_str_copy(some, buffer, 2), 3);
+    CHECK(strcmp(buffer, "a") == 0);
+    CHECK_INT(hysock_str_copy(some, buffer, 4), 3);
+    CHECK(strcmp(buffer, "abc") == 0);
+    for (int32_t status = -200; status < 200; status++)
+        CHECK(hysock_status_message(status)[0] != 0);
+    CHECK(hysock_status_message(INT32_MIN) != NULL);
+    CHECK(hysock_status_message(INT32_MAX) != NULL);
+    CHECK(strcmp(hysock_version(), HYSOCK_VERSION) == 0);
+    CHECK_INT(hysock_version_number(), HYSOCK_VERSION_NUMBER);
+    REFUSED(hysock_handles_live(-1));
+    REFUSED(hysock_handles_live(99));
+}
+
+static void configs(void) {
+    REFUSED(hysock_runtime_config_set_io_threads(NULL, 1));
+    REFUSED(hysock_runtime_config_set_callback_threads(NULL, 1));
+    REFUSED(hysock_runtime_config_set_stack_size(NULL, 1 << 20));
+    REFUSED(hysock_runtime_config_set_thread_name(NULL, "x"));
+    REFUSED_DROP(hysock_runtime_config_set_thread_hooks(NULL, NULL, NULL, &drops, count_drop));
+    hysock_runtime_config *config = hysock_runtime_config_new();
+    REFUSED(hysock_runtime_config_set_thread_name(config, NULL));
+    hysock_runtime_config_free(config);
+    hysock_runtime_config_free(NULL);
+
+    REFUSED(hysock_listener_config_set_mode(NULL, 0600));
+    REFUSED(hysock_listener_config_set_backlog(NULL, 1));
+    REFUSED(hysock_listener_config_set_stale(NULL, HYSOCK_STALE_REFUSE));
+    hysock_listener_config_free(NULL);
+
+    REFUSED(hysock_server_config_set_delivery(NULL, HYSOCK_DELIVERY_POOL));
+    REFUSED(hysock_server_config_set_queue(NULL, NULL));
+    REFUSED(hysock_server_config_set_max_body(NULL, 1));
+    REFUSED(hysock_server_config_set_max_head(NULL, 65536));
+    REFUSED(hysock_server_config_set_max_connections(NULL, 1));
+    REFUSED(hysock_server_config_set_max_requests(NULL, 1));
+    REFUSED(hysock_server_config_set_head_timeout(NULL, 1));
+    REFUSED(hysock_server_config_set_idle_timeout(NULL, 1));
+    REFUSED(hysock_server_config_set_drain(NULL, 1));
+    REFUSED(hysock_server_config_set_strict_host(NULL, true));
+    hysock_server_config *server = hysock_server_config_new();
+    REFUSED(hysock_server_config_set_queue(server, NULL));
+    hysock_server_config_free(server);
+    hysock_server_config_free(NULL);
+
+    REFUSED(hysock_client_config_set_delivery(NULL, HYSOCK_DELIVERY_POOL));
+    REFUSED(hysock_client_config_set_queue(NULL, NULL));
+    REFUSED(hysock_client_config_set_max_body(NULL, 1));
+    REFUSED(hysock_client_config_set_connect_timeout(NULL, 1));
+    REFUSED(hysock_client_config_set_timeout(NULL, 1));
+    REFUSED(hysock_client_config_set_max_connections(NULL, 1));
+    REFUSED(hysock_client_config_set_max_idle(NULL, 1));
+    REFUSED(hysock_client_config_set_idle_age(NULL, 1));
+    hysock_client_config *client = hysock_client_config_new();
+    REFUSED(hysock_client_config_set_queue(client, NULL));
+    hysock_client_config_free(client);
+    hysock_client_config_free(NULL);
+}
+
+static void runtime(hysock_runtime *runtime) {
+    hysock_queue *queue = (hysock_queue *)&drops;
+    REFUSED(hysock_runtime_new(NULL, NULL, NULL));
+    REFUSED(hysock_runtime_new(NULL, NULL, &error));
+    CHECK_INT(error.status, HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_INT(error.operation, HYSOCK_OPERATION_ARGUMENT);
+    CHECK(error.message[0] != 0);
+    REFUSED_DROP(
+        hysock_runtime_on_log(NULL, HYSOCK_LOG_INFO, NULL, no_log, &drops, count_drop, &error));
+    REFUSED_DROP(
+        hysock_runtime_on_log(runtime, HYSOCK_LOG_INFO, NULL, NULL, &drops, count_drop, NULL));
+    REFUSED(hysock_runtime_shutdown(NULL, 0, NULL));
+    REFUSED(hysock_runtime_wait(NULL, 0, NULL));
+    hysock_runtime_free(NULL);
+
+    REFUSED(hysock_queue_new(NULL, &queue, NULL));
+    CHECK(queue == NULL); /* a failure leaves no pointer that looks like a result */
+    REFUSED(hysock_queue_new(runtime, NULL, NULL));
+    REFUSED(hysock_queue_fd(NULL));
+    REFUSED(hysock_queue_dispatch(NULL, 1, 0));
+    REFUSED(hysock_queue_wake(NULL));
+    hysock_queue_free(NULL);
+}
+
+static void server(hysock_runtime *runtime) {
+    char path[108];
+    hysock_server *server = NULL, *none = (hysock_server *)&drops;
+    temp_path(path, "other");
+    REFUSED(hysock_server_new(NULL, NULL, &none, NULL));
+    CHECK(none == NULL);
+    REFUSED(hysock_server_new(runtime, NULL, NULL, NULL));
+    CHECK_OK(hysock_server_new(runtime, NULL, &server, NULL));
+    REFUSED_DROP(hysock_server_add_route(NULL, "GET", "/", no_exchange, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_server_add_route(server, "GET", "/", NULL, &drops, count_drop, NULL));
+    CHECK_OK(hysock_server_add_route(server, NULL, NULL, no_exchange, &drops, NULL, NULL));
+    REFUSED(hysock_server_add_listener(NULL, path, HYSOCK_NTS, NULL, NULL));
+    REFUSED(hysock_server_add_listener(server, NULL, HYSOCK_NTS, NULL, NULL));
+    REFUSED(hysock_server_add_listener(server, NULL, 0, NULL, NULL));
+    REFUSED(hysock_server_start(NULL, NULL));
+    REFUSED_DROP(hysock_server_on_closed(NULL, no_closed, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_server_on_closed(server, NULL, &drops, count_drop, NULL));
+    REFUSED(hysock_server_shutdown(NULL, 0, NULL));
+    REFUSED(hysock_server_shutdown_signal(NULL));
+    REFUSED(hysock_server_wait(NULL, 0, NULL));
+    hysock_server_free(NULL);
+    hysock_server_free(server);
+
+    none = (hysock_server *)&drops;
+    REFUSED_DROP(hysock_server_serve(NULL, path, HYSOCK_NTS, NULL, no_exchange, &drops, count_drop,
+                                     &none, NULL));
+    CHECK(none == NULL);
+    REFUSED_DROP(hysock_server_serve(runtime, NULL, HYSOCK_NTS, NULL, no_exchange, &drops,
+                                     count_drop, &none, NULL));
+    REFUSED_DROP(hysock_server_serve(runtime, path, HYSOCK_NTS, NULL, NULL, &drops, count_drop,
+                                     &none, NULL));
+    REFUSED_DROP(hysock_server_serve(runtime, path, HYSOCK_NTS, NULL, no_exchange, &drops,
+                                     count_drop, NULL, NULL));
+    CHECK(access(path, F_OK) != 0); /* refused before anything was bound */
+}
+
+static void client(hysock_runtime *runtime, const char *path) {
+    hysock_client *client = NULL, *none = (hysock_client *)&drops;
+    hysock_call *call = NULL, *no = (hysock_call *)&drops;
+    REFUSED(hysock_client_new(runtime, NULL, HYSOCK_NTS, NULL, &none, NULL));
+    CHECK(none == NULL);
+    REFUSED(hysock_client_new(runtime, path, HYSOCK_NTS, NULL, NULL, NULL));
+    CHECK_OK(hysock_client_new(NULL, path, HYSOCK_NTS, NULL, &none, NULL));
+    hysock_client_free(none);
+    CHECK_OK(hysock_client_new(runtime, path, HYSOCK_NTS, NULL, &client, NULL));
+    REFUSED(hysock_client_shutdown(NULL, 0, NULL));
+    REFUSED(hysock_client_wait(NULL, 0, NULL));
+    hysock_client_free(NULL);
+
+    REFUSED(hysock_call_new(NULL, "GET", "/", HYSOCK_NTS, &no, NULL));
+    CHECK(no == NULL);
+    REFUSED(hysock_call_new(client, NULL, "/", HYSOCK_NTS, &no, NULL));
+    REFUSED(hysock_call_new(client, "GET", NULL, HYSOCK_NTS, &no, NULL));
+    REFUSED(hysock_call_new(client, "GET", "/", HYSOCK_NTS, NULL, NULL));
+    REFUSED(hysock_call_set_header(NULL, "a", "b", HYSOCK_NTS));
+    REFUSED(hysock_call_add_header(NULL, "a", "b", HYSOCK_NTS));
+    REFUSED(hysock_call_set_body(NULL, NULL, "x", 1));
+    REFUSED(hysock_call_set_timeout(NULL, 1));
+    REFUSED(hysock_call_set_parent(NULL, NULL));
+    REFUSED(hysock_call_perform(NULL, NULL));
+    REFUSED_DROP(hysock_call_start(NULL, no_call, &drops, count_drop, NULL));
+    REFUSED(hysock_call_cancel(NULL, NULL));
+    REFUSED(hysock_call_error(NULL, &error));
+    hysock_str name, value;
+    CHECK_INT(hysock_call_http_status(NULL), 0);
+    CHECK_INT(hysock_call_version(NULL), 0);
+    CHECK(hysock_call_header_count(NULL) <= 0);
+    empty(hysock_call_header(NULL, "a"));
+    empty(hysock_call_body(NULL));
+    REFUSED(hysock_call_header_at(NULL, 0, &name, &value));
+    hysock_call_free(NULL);
+
+    /* Each refused setter spoils its call, so each gets one of its own. */
+    call = new_call(client, "GET", "/");
+    REFUSED(hysock_call_set_header(call, NULL, "b", HYSOCK_NTS));
+    hysock_call_free(call);
+    call = new_call(client, "GET", "/");
+    REFUSED(hysock_call_set_header(call, "a", NULL, HYSOCK_NTS));
+    hysock_call_free(call);
+    call = new_call(client, "GET", "/");
+    REFUSED(hysock_call_add_header(call, NULL, "b", HYSOCK_NTS));
+    hysock_call_free(call);
+    call = new_call(client, "GET", "/");
+    REFUSED(hysock_call_add_header(call, "a", NULL, HYSOCK_NTS));
+    hysock_call_free(call);
+    call = new_call(client, "POST", "/");
+    REFUSED(hysock_call_set_body(call, NULL, NULL, 5));
+    hysock_call_free(call);
+    call = new_call(client, "POST", "/");
+    REFUSED(hysock_call_set_body(call, NULL, "x", HYSOCK_NTS));
+    hysock_call_free(call);
+    call = new_call(client, "GET", "/");
+    REFUSED(hysock_call_set_parent(call, NULL));
+    hysock_call_free(call);
+
+    call = new_call(client, "GET", "/");
+    CHECK_OK(hysock_call_set_body(call, NULL, NULL, 0));
+    REFUSED_DROP(hysock_call_start(call, NULL, &drops, count_drop, NULL));
+    CHECK_OK(hysock_call_perform(call, NULL)); /* the refused start has spoilt nothing */
+    CHECK_OK(hysock_call_error(call, NULL));
+    empty(hysock_call_header(call, NULL));
+    REFUSED(hysock_call_header_at(call, 0, NULL, &value));
+    REFUSED(hysock_call_header_at(call, 0, &name, NULL));
+    CHECK_OK(hysock_call_header_at(call, 0, &name, &value));
+    hysock_call_free(call);
+    hysock_client_free(client);
+}
+
+static void no_gone(hysock_exchange *exchange, void *userdata) {
+    (void)exchange;
+    (void)userdata;
+    CHECK(!"a refused on_gone was called");
+}
+
+static void handler(hysock_exchange *exchange, void *userdata) {
+    (void)userdata;
+    hysock_str name, value;
+    empty(hysock_exchange_method(NULL));
+    empty(hysock_exchange_target(NULL));
+    empty(hysock_exchange_path(NULL));
+    empty(hysock_exchange_query(NULL));
+    CHECK_INT(hysock_exchange_version(NULL), 0);
+    empty(hysock_exchange_header(NULL, "host"));
+    CHECK(hysock_exchange_header_count(NULL) <= 0);
+    empty(hysock_exchange_body(NULL));
+    REFUSED(hysock_exchange_header_at(NULL, 0, &name, &value));
+    REFUSED(hysock_exchange_set_header(NULL, "a", "b", HYSOCK_NTS));
+    REFUSED(hysock_exchange_add_header(NULL, "a", "b", HYSOCK_NTS));
+    REFUSED(hysock_exchange_answer(NULL, 200, NULL, NULL, 0, NULL));
+    REFUSED(hysock_exchange_defer(NULL, NULL));
+    REFUSED_DROP(hysock_exchange_on_gone(NULL, no_gone, &drops, count_drop, NULL));
+    hysock_exchange_free(NULL);
+
+    empty(hysock_exchange_header(exchange, NULL));
+    REFUSED(hysock_exchange_header_at(exchange, 0, NULL, &value));
+    REFUSED(hysock_exchange_header_at(exchange, 0, &name, NULL));
+    REFUSED(hysock_exchange_set_header(exchange, NULL, "b", HYSOCK_NTS));
+    REFUSED(hysock_exchange_set_header(exchange, "a", NULL, HYSOCK_NTS));
+    REFUSED(hysock_exchange_add_header(exchange, NULL, "b", HYSOCK_NTS));
+    REFUSED(hysock_exchange_add_header(exchange, "a", NULL, HYSOCK_NTS));
+    REFUSED(hysock_exchange_answer(exchange, 200, NULL, NULL, 5, NULL));
+    REFUSED(hysock_exchange_answer(exchange, 200, NULL, "x", HYSOCK_NTS, &error));
+    CHECK_OK(hysock_exchange_defer(exchange, NULL));
+    REFUSED_DROP(hysock_exchange_on_gone(exchange, NULL, &drops, count_drop, NULL));
+    /* The headers that were refused are missing: the answer says so once, and may be repeated. */
+    REFUSED(hysock_exchange_answer(exchange, 200, NULL, NULL, 0, NULL));
+    CHECK_OK(hysock_exchange_answer(exchange, 200, NULL, NULL, 0, NULL));
+    hysock_exchange_free(exchange);
+    latch_add(&handled, 1);
+}
+
+int main(void) {
+    host h;
+    check_start();
+    latch_init(&drops);
+    latch_init(&handled);
+    text();
+    configs();
+    host_start(&h, POOL, handler, NULL);
+    runtime(h.runtime);
+    server(h.runtime);
+    client(h.runtime, h.path);
+    LATCH_AWAIT(&handled, 1);
+    host_stop(&h);
+    return check_end();
+}

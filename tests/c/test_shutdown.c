@@ -1,0 +1,527 @@
+/* shutdown begins the end, wait is the barrier. Argument: the delivery. */
+#include "host.h"
+
+#include <dirent.h>
+
+static enum delivery delivery;
+
+#define GET_ROOT "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+typedef struct closing {
+    latch calls;
+    latch drops;
+    hysock_status reason;
+    uint64_t aborted;
+} closing;
+
+static void on_closed(hysock_server *server, hysock_status reason, uint64_t n, void *userdata) {
+    closing *c = userdata;
+    (void)server;
+    CHECK(delivery_here(delivery));
+    CHECK_INT(latch_count(&c->drops), 0);
+    c->reason = reason;
+    c->aborted = n;
+    latch_add(&c->calls, 1);
+}
+
+static void on_closed_drop(void *userdata) {
+    closing *c = userdata;
+    latch_add(&c->drops, 1);
+}
+
+static void closing_watch(closing *c, host *h) {
+    memset(c, 0, sizeof(*c));
+    latch_init(&c->calls);
+    latch_init(&c->drops);
+    CHECK_OK(hysock_server_on_closed(h->server, on_closed, c, on_closed_drop, ERR));
+}
+
+static void closing_check(closing *c, hysock_status reason, uint64_t aborted) {
+    CHECK_INT(latch_count(&c->calls), 1);
+    CHECK_INT(latch_count(&c->drops), 1);
+    CHECK_STATUS(c->reason, reason);
+    CHECK_INT(c->aborted, aborted);
+}
+
+static void wait_server(host *h) {
+    CHECK_OK(hysock_server_wait(h->server, (uint32_t)check_ms(DEADLINE_MS), ERR));
+}
+
+static void free_server(host *h) {
+    hysock_server_free(h->server);
+    h->server = NULL;
+}
+
+/* ---- a server with much to do ---- */
+
+typedef struct load {
+    const char *path;
+    latch asked;
+    latch answered;
+    latch runs; /* handlers begun */
+    latch drops;
+    latch stopped; /* wait has returned: nothing may run any more */
+    bool late;
+} load;
+
+static void on_load(hysock_exchange *exchange, void *userdata) {
+    load *l = userdata;
+    if (latch_count(&l->stopped) != 0 || latch_count(&l->drops) != 0)
+        l->late = true;
+    latch_add(&l->runs, 1);
+    answer_text(exchange, 200, "x");
+}
+
+static void on_load_drop(void *userdata) {
+    load *l = userdata;
+    if (latch_count(&l->stopped) != 0)
+        l->late = true;
+    latch_add(&l->drops, 1);
+}
+
+/* Asks until the server is gone: each request has a whole answer, or the connection ended before
+ * it. */
+static void *load_client(void *argument) {
+    load *l = argument;
+    struct sockaddr_un address;
+    int64_t end = now_ms() + 2 * check_ms(DEADLINE_MS);
+    for (;;) {
+        CHECK(now_ms() < end);
+        raw r;
+        int fd = raw_socket(l->path, &address);
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+            CHECK(errno == ECONNREFUSED || errno == ENOENT || errno == ECONNRESET);
+            close(fd);
+            return NULL;
+        }
+        raw_adopt(&r, fd);
+        for (int i = 0; i < 50; i++) {
+            if (raw_send_some(&r, GET_ROOT, strlen(GET_ROOT), false) < strlen(GET_ROOT))
+                break;
+            latch_add(&l->asked, 1);
+            int status = raw_status(&r); /* fails on a torn answer */
+            if (status == 0)
+                break;
+            CHECK(status == 200 || status == 503);
+            latch_add(&l->answered, 1);
+        }
+        raw_close(&r);
+    }
+}
+
+static void drain_under_load(void) {
+    host h;
+    load l;
+    closing c;
+    pthread_t clients[8];
+    memset(&l, 0, sizeof(l));
+    latch_init(&l.asked);
+    latch_init(&l.answered);
+    latch_init(&l.runs);
+    latch_init(&l.drops);
+    latch_init(&l.stopped);
+    host_open(&h, delivery, NULL);
+    l.path = h.path;
+    host_serve(&h, NULL, on_load, &l, on_load_drop);
+    closing_watch(&c, &h);
+    for (int i = 0; i < 8; i++)
+        clients[i] = thread_start(load_client, &l);
+    LATCH_AWAIT(&l.answered, check_rounds(2000, 100));
+    CHECK_OK(hysock_server_shutdown(h.server, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    wait_server(&h);
+    latch_add(&l.stopped, 1);
+    CHECK_INT(latch_count(&l.drops), 1);
+    closing_check(&c, HYSOCK_OK, 0);
+    CHECK(access(h.path, F_OK) != 0);
+    CHECK_OK(hysock_server_wait(h.server, 0, ERR)); /* a second wait finds the gate open */
+    for (int i = 0; i < 8; i++)
+        thread_join(clients[i]);
+    CHECK(!l.late);
+    CHECK(latch_count(&l.runs) >= latch_count(&l.answered));
+    free_server(&h);
+    host_stop(&h);
+    CHECK(!l.late);
+    CHECK_INT(latch_count(&l.drops), 1);
+}
+
+/* ---- answers that are owed ---- */
+
+typedef struct kept {
+    latch arrived;
+    hysock_exchange *exchange;
+} kept;
+
+static void keep(hysock_exchange *exchange, void *userdata) {
+    kept *k = userdata;
+    CHECK_OK(hysock_exchange_defer(exchange, ERR));
+    k->exchange = exchange;
+    latch_add(&k->arrived, 1);
+}
+
+static void kept_start(host *h, kept *k, raw *r) {
+    memset(k, 0, sizeof(*k));
+    latch_init(&k->arrived);
+    host_start(h, delivery, keep, k);
+    raw_open(r, h->path);
+    raw_text(r, GET_ROOT);
+    LATCH_AWAIT(&k->arrived, 1);
+}
+
+/* What was begun is finished within the drain. */
+static void drain_waits(void) {
+    host h;
+    kept k;
+    raw r;
+    closing c;
+    kept_start(&h, &k, &r);
+    closing_watch(&c, &h);
+    CHECK_OK(hysock_server_shutdown(h.server, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    CHECK_STATUS(hysock_server_wait(h.server, 30, ERR), HYSOCK_E_TIMED_OUT);
+    CHECK_INT(latch_count(&c.calls), 0);
+    answer_text(k.exchange, 200, "x");
+    CHECK_INT(raw_status(&r), 200);
+    CHECK(raw_closes(&r, check_ms(DEADLINE_MS)));
+    hysock_exchange_free(k.exchange);
+    wait_server(&h);
+    closing_check(&c, HYSOCK_OK, 0);
+    raw_close(&r);
+    free_server(&h);
+    host_stop(&h);
+}
+
+/* The drain's deadline cuts off what is still owed; the exchange outlives its server. */
+static void drain_aborts(bool freed) {
+    host h;
+    kept k;
+    raw r;
+    closing c;
+    kept_start(&h, &k, &r);
+    closing_watch(&c, &h);
+    int64_t began = now_ms();
+    if (freed) {
+        free_server(&h); /* at once, without a word */
+        CHECK(raw_closes(&r, check_ms(DEADLINE_MS)));
+        LATCH_AWAIT(&c.drops, 1);
+        CHECK(latch_count(&c.calls) <= 1);
+    } else {
+        CHECK_OK(hysock_server_shutdown(h.server, 100, ERR));
+        wait_server(&h);
+        CHECK(now_ms() - began >= 95);
+        CHECK(now_ms() - began < check_ms(2000));
+        closing_check(&c, HYSOCK_E_TIMED_OUT, 1);
+        free_server(&h);
+        CHECK(raw_closes(&r, check_ms(DEADLINE_MS)));
+    }
+    CHECK_STATUS(hysock_exchange_answer(k.exchange, 200, NULL, "x", 1, ERR), HYSOCK_E_SHUT_DOWN);
+    CHECK_ERR(HYSOCK_E_SHUT_DOWN, "");
+    CHECK(hysock_str_equal(hysock_exchange_path(k.exchange), "/")); /* readable all the same */
+    raw_close(&r);
+    host_stop(&h); /* the runtime ends before the exchange is freed */
+    CHECK_STATUS(hysock_exchange_answer(k.exchange, 200, NULL, "x", 1, ERR), HYSOCK_E_SHUT_DOWN);
+    hysock_exchange_free(k.exchange);
+    CHECK_INT(hysock_handles_live(HYSOCK_KIND_ANY), 0);
+}
+
+/* ---- what a callback must not do ---- */
+
+typedef struct inside {
+    host *h;
+    hysock_client *client;
+    latch done;
+} inside;
+
+static void on_inside(hysock_exchange *exchange, void *userdata) {
+    inside *i = userdata;
+    uint32_t forever = HYSOCK_FOREVER;
+    if (hysock_str_equal(hysock_exchange_path(exchange), "/self")) {
+        answer_text(exchange, 200, "x");
+        return;
+    }
+    CHECK_STATUS(hysock_server_wait(i->h->server, forever, ERR), HYSOCK_E_WOULD_DEADLOCK);
+    CHECK_ERR(HYSOCK_E_WOULD_DEADLOCK, "hysock_server_wait");
+    CHECK_STATUS(hysock_runtime_wait(i->h->runtime, forever, ERR), HYSOCK_E_WOULD_DEADLOCK);
+    CHECK_ERR(HYSOCK_E_WOULD_DEADLOCK, "hysock_runtime_wait");
+    CHECK_STATUS(hysock_client_wait(i->client, forever, ERR), HYSOCK_E_WOULD_DEADLOCK);
+    CHECK_ERR(HYSOCK_E_WOULD_DEADLOCK, "hysock_client_wait");
+    hysock_call *call = new_call(i->client, "GET", "/self");
+    if (delivery == INLINE)
+        CHECK_STATUS(hysock_call_perform(call, ERR), HYSOCK_E_WOULD_DEADLOCK);
+    else if (delivery == POOL) /* there are other threads to answer it */
+        CHECK_OK(hysock_call_perform(call, ERR));
+    hysock_call_free(call);
+    /* A client without a runtime may block no I/O thread either. */
+    hysock_client *bare = NULL;
+    CHECK_OK(hysock_client_new(NULL, i->h->path, HYSOCK_NTS, NULL, &bare, ERR));
+    call = new_call(bare, "GET", "/self");
+    if (delivery == INLINE)
+        CHECK_STATUS(hysock_call_perform(call, ERR), HYSOCK_E_WOULD_DEADLOCK);
+    hysock_call_free(call);
+    hysock_client_free(bare);
+    answer_text(exchange, 200, "x");
+    latch_add(&i->done, 1);
+}
+
+static void would_deadlock(void) {
+    host h;
+    inside i;
+    latch_init(&i.done);
+    i.h = &h;
+    host_open(&h, delivery, NULL);
+    i.client = host_client(&h);
+    host_serve(&h, NULL, on_inside, &i, NULL);
+    CHECK_INT(raw_get(h.path, "/"), 200);
+    LATCH_AWAIT(&i.done, 1);
+    hysock_client_free(i.client);
+    host_stop(&h);
+}
+
+/* ---- free of everything, inside a callback, in any order ---- */
+
+typedef struct ends {
+    host h;
+    hysock_client *client;
+    hysock_call *call; /* hangs at the kept exchange */
+    hysock_exchange *kept;
+    latch ready;
+    latch completions;
+    latch call_drops;
+    latch server_drops;
+    const char *order;
+    bool defers;
+} ends;
+
+static void on_ends_call(hysock_call *call, hysock_status status, void *userdata) {
+    ends *e = userdata;
+    (void)call;
+    (void)status; /* cancelled, or the 500 of the freed exchange */
+    latch_add(&e->completions, 1);
+}
+
+static void on_ends_call_drop(void *userdata) {
+    ends *e = userdata;
+    latch_add(&e->call_drops, 1);
+}
+
+static void on_ends_drop(void *userdata) {
+    ends *e = userdata;
+    latch_add(&e->server_drops, 1);
+}
+
+static void on_ends(hysock_exchange *exchange, void *userdata) {
+    ends *e = userdata;
+    if (hysock_str_equal(hysock_exchange_path(exchange), "/hang")) {
+        CHECK_OK(hysock_exchange_defer(exchange, ERR));
+        e->kept = exchange;
+        latch_add(&e->ready, 1);
+        return;
+    }
+    if (e->defers)
+        CHECK_OK(hysock_exchange_defer(exchange, ERR));
+    for (const char *what = e->order; *what != 0; what++) {
+        switch (*what) {
+        case 'r':
+            hysock_runtime_free(e->h.runtime);
+            break;
+        case 's':
+            hysock_server_free(e->h.server);
+            break;
+        case 'c':
+            hysock_client_free(e->client);
+            break;
+        case 'k':
+            hysock_call_free(e->call);
+            break;
+        case 'x':
+            hysock_exchange_free(e->kept);
+            break;
+        default:
+            /* An answer at this point: taken, or refused since the server has ended. */
+            CHECK(hysock_exchange_answer(exchange, 200, NULL, "x", 1, ERR) <= 0);
+        }
+    }
+    if (e->defers)
+        hysock_exchange_free(exchange);
+}
+
+/* The number of this process's threads. */
+static int thread_count(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+static void free_inside(const char *order, bool defers) {
+    ends e;
+    raw r;
+    memset(&e, 0, sizeof(e));
+    latch_init(&e.ready);
+    latch_init(&e.completions);
+    latch_init(&e.call_drops);
+    latch_init(&e.server_drops);
+    e.order = order;
+    e.defers = defers;
+    int threads = thread_count();
+    host_open(&e.h, delivery, NULL);
+    e.client = host_client(&e.h);
+    host_serve(&e.h, NULL, on_ends, &e, on_ends_drop);
+    e.call = new_call(e.client, "GET", "/hang");
+    CHECK_OK(hysock_call_start(e.call, on_ends_call, &e, on_ends_call_drop, ERR));
+    LATCH_AWAIT(&e.ready, 1);
+    raw_open(&r, e.h.path);
+    raw_text(&r, GET_ROOT);
+    LATCH_AWAIT(&e.server_drops, 1);
+    LATCH_AWAIT(&e.call_drops, 1);
+    /* An answer, a 500 or the end: never a connection that hangs. */
+    int status = raw_status(&r);
+    CHECK(status == 0 || status == 200 || status == 500);
+    raw_close(&r);
+    CHECK_INT(latch_count(&e.server_drops), 1);
+    CHECK_INT(latch_count(&e.call_drops), 1);
+    CHECK(latch_count(&e.completions) <= 1);
+    if (delivery == QUEUE) {
+        latch_add(&e.h.dispatch_end, 1);
+        hysock_queue_wake(e.h.queue);
+        thread_join(e.h.dispatcher);
+        hysock_queue_free(e.h.queue);
+    }
+    /* Nobody can wait for a freed runtime: its threads end by themselves. */
+    for (int64_t end = now_ms() + check_ms(DEADLINE_MS); thread_count() > threads; take_ms(1))
+        CHECK(now_ms() < end);
+    CHECK_INT(hysock_handles_live(HYSOCK_KIND_ANY), 0);
+    CHECK(access(e.h.path, F_OK) != 0);
+}
+
+/* ---- a signal handler ---- */
+
+static hysock_server *signalled;
+static volatile sig_atomic_t signal_status;
+
+static void on_signal(int number) {
+    (void)number;
+    signal_status = hysock_server_shutdown_signal(signalled);
+}
+
+static void from_a_signal(void) {
+    host h;
+    kept k;
+    raw r;
+    closing c;
+    struct sigaction action, before;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = on_signal;
+    CHECK(sigaction(SIGUSR1, &action, &before) == 0);
+    kept_start(&h, &k, &r);
+    closing_watch(&c, &h);
+    signalled = h.server;
+    signal_status = 1;
+    CHECK(raise(SIGUSR1) == 0);
+    CHECK_INT(signal_status, HYSOCK_OK);
+    /* It drains like any other shutdown. */
+    CHECK_STATUS(hysock_server_wait(h.server, 30, ERR), HYSOCK_E_TIMED_OUT);
+    answer_text(k.exchange, 200, "x");
+    hysock_exchange_free(k.exchange);
+    CHECK_INT(raw_status(&r), 200);
+    raw_close(&r);
+    wait_server(&h);
+    closing_check(&c, HYSOCK_OK, 0);
+    CHECK(raise(SIGUSR1) == 0); /* once more, after the end: no harm */
+    free_server(&h);
+    CHECK(raise(SIGUSR1) == 0);
+    CHECK_INT(signal_status, HYSOCK_E_BAD_HANDLE);
+    CHECK(sigaction(SIGUSR1, &before, NULL) == 0);
+    host_stop(&h);
+}
+
+/* ---- the runtime's end ends all of it ---- */
+
+typedef struct done {
+    latch calls;
+    latch drops;
+    hysock_status status;
+} done;
+
+static void on_done(hysock_call *call, hysock_status status, void *userdata) {
+    done *d = userdata;
+    (void)call;
+    CHECK_INT(latch_count(&d->drops), 0);
+    d->status = status;
+    latch_add(&d->calls, 1);
+}
+
+static void on_done_drop(void *userdata) {
+    done *d = userdata;
+    latch_add(&d->drops, 1);
+}
+
+/* A call in flight completes exactly once, by the end of its client (0) or of its runtime (1). */
+static void call_in_flight(bool whole_runtime) {
+    host h;
+    kept k;
+    done d;
+    memset(&k, 0, sizeof(k));
+    memset(&d, 0, sizeof(d));
+    latch_init(&k.arrived);
+    latch_init(&d.calls);
+    latch_init(&d.drops);
+    host_start(&h, delivery, keep, &k);
+    hysock_client *client = host_client(&h);
+    hysock_call *call = new_call(client, "GET", "/");
+    CHECK_OK(hysock_call_start(call, on_done, &d, on_done_drop, ERR));
+    LATCH_AWAIT(&k.arrived, 1);
+    CHECK_STATUS(hysock_client_wait(client, 20, ERR), HYSOCK_E_TIMED_OUT);
+    CHECK_STATUS(hysock_runtime_wait(h.runtime, 20, ERR), HYSOCK_E_TIMED_OUT);
+    if (whole_runtime)
+        CHECK_OK(hysock_runtime_shutdown(h.runtime, 50, ERR));
+    else
+        CHECK_OK(hysock_client_shutdown(client, 50, ERR));
+    CHECK_OK(hysock_client_wait(client, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    CHECK_INT(latch_count(&d.calls), 1);
+    CHECK_INT(latch_count(&d.drops), 1);
+    CHECK(d.status < 0);
+    CHECK_STATUS(hysock_call_error(call, ERR), d.status);
+    if (whole_runtime) {
+        hysock_server *server = NULL;
+        hysock_queue *queue = NULL;
+        wait_server(&h);
+        CHECK_STATUS(hysock_server_new(h.runtime, NULL, &server, ERR), HYSOCK_E_SHUT_DOWN);
+        CHECK_STATUS(hysock_queue_new(h.runtime, &queue, ERR), HYSOCK_E_SHUT_DOWN);
+        CHECK_STATUS(hysock_exchange_answer(k.exchange, 200, NULL, "x", 1, ERR),
+                     HYSOCK_E_SHUT_DOWN);
+    } else {
+        /* Its connection went with the client: the exchange hears of it. */
+        hysock_status late;
+        int64_t end = now_ms() + check_ms(DEADLINE_MS);
+        while ((late = hysock_exchange_set_header(k.exchange, "a", "b", 1)) == HYSOCK_OK)
+            CHECK(now_ms() < end);
+        CHECK_STATUS(late, HYSOCK_E_CLOSED);
+    }
+    hysock_exchange_free(k.exchange);
+    hysock_call_free(call);
+    hysock_client_free(client);
+    host_stop(&h);
+}
+
+int main(int argc, char **argv) {
+    check_start();
+    delivery = delivery_parse(argc, argv);
+    drain_under_load();
+    drain_waits();
+    drain_aborts(false);
+    drain_aborts(true);
+    would_deadlock();
+    /* r runtime, s server, c client, k call, x kept exchange, . the answer */
+    static const char *const orders[] = {
+        ".rsckx", "rsckx.", "r.xkcs", "s.crxk", "sxkcr.", "c.krsx", "kcsxr.", "xcr.sk",
+    };
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+        for (int defers = 0; defers < 2; defers++)
+            free_inside(orders[i], defers == 1);
+    from_a_signal();
+    call_in_flight(false);
+    call_in_flight(true);
+    return check_end();
+}

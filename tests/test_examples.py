@@ -1,0 +1,814 @@
+"""Runs every program of examples-c as its user would, and looks at what comes out."""
+
+import contextlib
+import http.client
+import http.server
+import os
+import re
+import shutil
+import signal
+import socket
+import socketserver
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+from conftest import DEADLINE, ROOT, Daemon, example, run, tool
+
+PROGRAMS = {
+    "hello_server",
+    "request",
+    "docker_ping",
+    "deferred_answer",
+    "proxy",
+    "loop_poll",
+    "many_calls",
+    "errors",
+}
+DELIVERIES = ["pool", "inline", "queue"]
+
+
+def serve(program, path, *args, **options):
+    """A server example that listens on `path`; ends with the block, by SIGTERM, status 0."""
+    return Daemon(example(program), path, *args, ready=f"listening on {path}", **options)
+
+
+class Connection(http.client.HTTPConnection):
+    """http.client over a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=DEADLINE)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask(path, target="/", method="GET", body=None, headers=None):
+    """One request by http.client: (status, headers, body)."""
+    with contextlib.closing(Connection(path)) as connection:
+        connection.request(method, target, body=body, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def listen(path, backlog=16):
+    """A listening socket that only does what the test does with it."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(DEADLINE)
+    sock.bind(str(path))
+    sock.listen(backlog)
+    return sock
+
+
+def accept(sock):
+    peer, _ = sock.accept()
+    peer.settimeout(DEADLINE)
+    return peer
+
+
+def read_head(peer):
+    """The bytes up to the empty line; fails when the peer ends before."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = peer.recv(65536)
+        assert piece, f"the peer ended early, after {data!r}"
+        data += piece
+    return data
+
+
+class Upstream(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Python's HTTP server on a Unix socket; `answer(handler, body)` answers, `seen` remembers
+    (method, target, headers, body)."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, path, answer):
+        self.seen = []
+        self.answer = answer
+        super().__init__(str(path), self.Handler)
+        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.thread.join(DEADLINE)
+        self.server_close()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.server.seen.append((self.command, self.path, self.headers, body))
+            self.server.answer(self, body)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PURGE = handle_any
+
+        def reply(self, status, body=b"", **headers):
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+
+def one_line(text):
+    assert re.fullmatch(r"[^\n]+\n", text), f"not one line: {text!r}"
+    return text
+
+
+def test_each_program_has_its_tests():
+    assert {path.stem for path in (ROOT / "examples-c").glob("*.c")} == PROGRAMS
+    for name in PROGRAMS:
+        assert os.access(example(name), os.X_OK)
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+def test_each_program_opens_with_what_it_teaches(name):
+    assert (ROOT / "examples-c" / f"{name}.c").read_text().startswith("/* Teaches: ")
+
+
+# ---- hello_server ----
+
+
+@pytest.fixture(params=DELIVERIES)
+def hello(request, sockdir):
+    path = sockdir / "hello.sock"
+    with serve("hello_server", path, "--delivery", request.param) as server:
+        server.path = path
+        yield server
+
+
+def curl(path, *args):
+    done = run(tool("curl"), "-sS", "--max-time", "20", "--unix-socket", path, *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_hello_to_curl(hello):
+    out = curl(hello.path, "-i", "http://localhost/")
+    head, _, body = out.partition("\n\n")
+    assert head.startswith("HTTP/1.1 200 OK\n")
+    assert "content-type: text/plain" in head.lower().split("\n")
+    assert body == "Hello, world!"
+
+
+def test_hello_to_head(hello):
+    out = curl(hello.path, "-I", "http://localhost/")
+    assert out.startswith("HTTP/1.1 200 OK\n")
+    assert "content-length: 13\n" in out.lower()
+    assert "Hello" not in out
+
+
+def test_hello_elsewhere_is_404(hello):
+    for target in ["/nothing", "/a/b", "//"]:
+        status, headers, body = ask(hello.path, target)
+        assert status == 404
+        assert headers["content-type"] == "text/plain"
+        assert 0 < len(body) < 100
+    assert ask(hello.path, "/?query=1")[0] == 200
+    assert ask(hello.path, "/nothing", "POST", b"data")[0] == 404
+    status, headers, _ = ask(hello.path, "/", "POST", b"data")  # there, but not by this method
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_hello_keeps_the_connection(hello):
+    with contextlib.closing(Connection(hello.path)) as connection:
+        connection.connect()
+        sock = connection.sock
+        for _ in range(100):
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"Hello, world!")
+            assert connection.sock is sock
+
+
+@pytest.mark.parametrize("delivery", [None, *DELIVERIES])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_hello_ends_on_signals(sockdir, delivery, number):
+    path = sockdir / "hello.sock"
+    args = [] if delivery is None else ["--delivery", delivery]
+    with serve("hello_server", path, *args) as server:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        # An idle connection holds nothing up.
+        with contextlib.closing(Connection(path)) as connection:
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"Hello, world!"
+            server.stop(status=0, number=number, deadline=5)
+    assert not path.exists()
+    assert server.lines == [f"listening on {path}"]
+
+
+def test_hello_refuses_a_socket_in_use(hello):
+    done = run(example("hello_server"), hello.path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert str(hello.path) in one_line(done.stderr)
+    assert str(hello.pid) in done.stderr
+    assert ask(hello.path)[0] == 200  # the first one was not disturbed
+
+
+def test_hello_replaces_a_dead_socket(sockdir):
+    path = sockdir / "hello.sock"
+    with serve("hello_server", path) as server:
+        server.send(signal.SIGKILL)
+        server.wait(status=-signal.SIGKILL)
+    assert path.exists()
+    with serve("hello_server", path):
+        assert ask(path)[0] == 200
+
+
+@pytest.mark.parametrize("args", [[], ["s", "--delivery"], ["s", "--delivery", "mail"], ["a", "b"]])
+def test_hello_usage(sockdir, args):
+    done = run(example("hello_server"), *args, cwd=sockdir)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: hello_server ")
+    assert not list(sockdir.iterdir())
+
+
+# ---- request ----
+
+
+def test_request_prints_the_body(hello):
+    done = run(example("request"), hello.path, "/")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world!", "")
+
+
+def test_request_prints_the_head(hello):
+    done = run(example("request"), "-i", hello.path, "/")
+    assert done.returncode == 0
+    head, _, body = done.stdout.partition("\n\n")
+    lines = head.split("\n")
+    assert lines[0] == "HTTP/1.1 200"
+    assert "content-type: text/plain" in lines
+    assert "content-length: 13" in lines
+    assert body == "Hello, world!"
+
+
+def test_request_takes_an_http_error_for_an_answer(hello):
+    done = run(example("request"), hello.path, "/nothing")
+    assert done.returncode == 0
+    assert done.stdout == "Nothing here. Try GET /\n"
+    assert one_line(done.stderr) == "request: HTTP status 404\n"
+    done = run(example("request"), "-i", hello.path, "/nothing")
+    assert done.stdout.startswith("HTTP/1.1 404\n")
+
+
+def test_request_sends_what_it_was_told(sockdir):
+    path = sockdir / "up.sock"
+    with Upstream(path, lambda handler, body: handler.reply(200, body)) as up:
+        done = run(
+            *[example("request"), "-X", "PUT", "-H", "X-One: 1", "-H", "X-Two:  two words "],
+            *["-H", "X-Two: again", "-H", "Host: somewhere", "-d", "a=b&c", path, "/p?q=%20"],
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "a=b&c", "")
+        method, target, headers, body = up.seen.pop()
+        assert (method, target, body) == ("PUT", "/p?q=%20", b"a=b&c")
+        assert headers["x-one"] == "1"
+        assert [value.strip() for value in headers.get_all("x-two")] == ["two words", "again"]
+        assert headers.get_all("host") == ["somewhere"]
+        assert headers.get_all("content-type") == ["application/x-www-form-urlencoded"]
+        assert headers.get_all("content-length") == ["5"]
+
+        assert run(example("request"), "-d", "{}", path, "/").returncode == 0
+        method, _, headers, _ = up.seen.pop()
+        assert method == "POST"
+        assert headers.get_all("host") == ["localhost"]
+
+        args = ["-d", "{}", "-H", "Content-Type: application/json"]
+        assert run(example("request"), *args, path, "/").returncode == 0
+        assert up.seen.pop()[2].get_all("content-type") == ["application/json"]
+
+        assert run(example("request"), path, "/").returncode == 0
+        method, _, headers, body = up.seen.pop()
+        assert (method, body) == ("GET", b"")
+        assert headers["content-type"] is None
+
+
+def test_request_prints_bytes(sockdir):
+    data = bytes(range(256)) * 4096  # 1 MiB with NULs
+    path = sockdir / "up.sock"
+    with Upstream(path, lambda handler, _: handler.reply(200, data)):
+        done = run(example("request"), path, "/", text=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+
+
+@pytest.mark.parametrize(
+    "answer, head, body",
+    [
+        (
+            b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n"
+            b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+            "HTTP/1.1 200",
+            "abcde",
+        ),
+        (b"HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nuntil the end", "HTTP/1.0 200", "until the end"),
+        (b"HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n", "HTTP/1.1 204", ""),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\n"
+            b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nX-A: 1\r\n\r\nno",
+            "HTTP/1.1 503",
+            "no",
+        ),
+    ],
+    ids=["chunked", "http10", "no-content", "interim"],
+)
+def test_request_reads_all_kinds_of_answers(sockdir, answer, head, body):
+    path = sockdir / "up.sock"
+    with listen(path) as sock, client("request", "-i", path, "/") as process:
+        with accept(sock) as peer:
+            assert read_head(peer).startswith(b"GET / HTTP/1.1\r\n")
+            peer.sendall(answer)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, err) == (0, "")
+    got, _, rest = out.partition("\n\n")
+    assert got.split("\n")[0] == head
+    assert "x-a: 1" in got.lower().split("\n")
+    assert rest == body
+
+
+@contextlib.contextmanager
+def client(program, *args):
+    """An example that runs beside the test; killed when the block fails."""
+    process = subprocess.Popen(
+        [example(program), *map(str, args)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal",
+        b"HTTP/1.1 200 OK\r\nX: \x00\r\n\r\n",
+    ],
+    ids=["nothing", "garbage", "short", "short-chunk", "nul"],
+)
+def test_request_says_what_is_wrong_with_an_answer(sockdir, answer):
+    path = sockdir / "up.sock"
+    with listen(path) as sock, client("request", path, "/") as process:
+        with accept(sock) as peer:
+            read_head(peer)
+            peer.sendall(answer)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, out) == (1, "")
+    assert one_line(err).startswith("request: ")
+
+
+def test_request_to_nobody(sockdir):
+    done = run(example("request"), sockdir / "absent.sock", "/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(sockdir / "absent.sock") in one_line(done.stderr)
+
+    dead = sockdir / "dead.sock"
+    listen(dead).close()
+    done = run(example("request"), dead, "/")
+    assert done.returncode == 1
+    assert str(dead) in one_line(done.stderr)
+
+    done = run(example("request"), sockdir, "/")
+    assert done.returncode == 1
+    assert str(sockdir) in one_line(done.stderr)
+
+
+def test_request_times_out(sockdir):
+    path = sockdir / "silent.sock"
+    with listen(path):
+        start = time.monotonic()
+        done = run(example("request"), "--timeout", "100", path, "/")
+        assert 0.1 <= time.monotonic() - start < 10
+    assert (done.returncode, done.stdout) == (1, "")
+    one_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-H", "X-A: one\r\nX-B: two", "SOCKET", "/"],
+        ["-H", "X A: one", "SOCKET", "/"],
+        ["-H", ": one", "SOCKET", "/"],
+        ["-X", "GE T", "SOCKET", "/"],
+        ["-X", "", "SOCKET", "/"],
+        ["SOCKET", "no-slash"],
+        ["SOCKET", ""],
+        ["SOCKET", "/a b"],
+        ["SOCKET", "/\r\nX-A: 1"],
+    ],
+)
+def test_request_refuses_what_breaks_http(sockdir, args):
+    path = sockdir / "up.sock"
+    with listen(path) as sock:
+        done = run(example("request"), *[path if arg == "SOCKET" else arg for arg in args])
+        assert (done.returncode, done.stdout) == (1, "")
+        assert one_line(done.stderr).startswith("request: ")
+        # Not one byte was sent, whether it connected or not.
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            with accept(sock) as peer:
+                assert peer.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["s"],
+        ["s", "/", "more"],
+        ["-X"],
+        ["-z", "s", "/"],
+        ["--timeout", "soon", "s", "/"],
+        ["--timeout", "-1", "s", "/"],
+        ["--timeout", "0", "s", "/"],
+        ["--timeout", "4294967295", "s", "/"],
+        ["-H", "no colon", "s", "/"],
+    ],
+)
+def test_request_usage(sockdir, args):
+    done = run(example("request"), *args, cwd=sockdir)
+    assert (done.returncode, done.stdout) == (2, "")
+    one_line(done.stderr)
+
+
+def test_request_against_a_full_disk(hello):
+    with open("/dev/full", "w") as full:
+        done = run(example("request"), hello.path, "/", stdout=full)
+    assert done.returncode == 1
+    assert "stdout" in one_line(done.stderr)
+
+
+# ---- docker_ping ----
+
+DOCKER = {
+    "/_ping": b"OK",
+    "/version": b'{"Version":"99.1"}\n',
+    "/containers/json?all=true": b'[{"Id":"abc"}]\n',
+}
+
+
+def test_docker_ping(sockdir):
+    def answer(handler, _):
+        body = DOCKER[handler.path]
+        handler.reply(200, body, Api_Version="1.99")
+
+    path = sockdir / "docker.sock"
+    with Upstream(path, answer) as up:
+        done = run(example("docker_ping"), path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [target for _, target, _, _ in up.seen] == list(DOCKER)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "ping: OK"
+    assert lines[1].startswith("server: BaseHTTP/")
+    assert lines[2] == "api-version: 1.99"
+    assert lines[3] == 'version: {"Version":"99.1"}'
+    assert lines[4] == 'containers: [{"Id":"abc"}]'
+    assert len(lines) == 5
+
+
+def test_docker_ping_keeps_its_connection(sockdir):
+    path = sockdir / "docker.sock"
+    with listen(path) as sock, client("docker_ping", path) as process:
+        with accept(sock) as peer:
+            for target, body in DOCKER.items():
+                assert read_head(peer).startswith(b"GET " + target.encode() + b" HTTP/1.1\r\n")
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            out, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, err) == (0, "")
+    assert "server: (none)\n" in out
+
+
+def test_docker_ping_errors(sockdir):
+    done = run(example("docker_ping"), sockdir / "absent.sock")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(sockdir / "absent.sock") in one_line(done.stderr)
+
+    path = sockdir / "docker.sock"
+    with Upstream(path, lambda handler, _: handler.reply(500, b"broken")):
+        done = run(example("docker_ping"), path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert one_line(done.stderr) == "docker_ping: /_ping: HTTP status 500: broken\n"
+    assert run(example("docker_ping"), "a", "b").returncode == 2
+
+
+# ---- deferred_answer ----
+
+
+@pytest.fixture
+def deferred(sockdir):
+    path = sockdir / "deferred.sock"
+    with serve("deferred_answer", path) as server:
+        server.path = path
+        yield server
+
+
+def send_request(path, target):
+    """A request whose answer is not waited for."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(DEADLINE)
+    sock.connect(str(path))
+    sock.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    return sock
+
+
+def read_all(sock):
+    data = b""
+    while piece := sock.recv(65536):
+        data += piece
+    return data
+
+
+def test_deferred_answers(deferred):
+    status, headers, body = ask(deferred.path, "/0")
+    assert (status, headers["content-type"], body) == (200, "text/plain", b"done\n")
+    assert deferred.wait_line("waiting /0") == "waiting /0"
+    assert deferred.wait_line("answered /0") == "answered /0"
+
+
+def test_deferred_answers_wait_for_the_work(deferred):
+    start = time.monotonic()
+    assert ask(deferred.path, "/200")[0] == 200
+    assert time.monotonic() - start >= 0.2
+
+
+def test_deferred_answers_to_many(deferred):
+    socks = [send_request(deferred.path, f"/5?{i}") for i in range(40)]
+    for sock in socks:
+        with sock:
+            assert read_all(sock).endswith(b"\r\n\r\ndone\n")
+
+
+def test_deferred_notices_that_the_client_left(deferred):
+    with send_request(deferred.path, "/500") as busy:
+        deferred.wait_line("waiting /500")
+        with send_request(deferred.path, "/1?left"):
+            deferred.wait_line("waiting /1?left")
+        deferred.wait_line("gone /1?left")
+        assert read_all(busy).endswith(b"done\n")
+    assert "answered /1?left" not in deferred.output
+
+
+def test_deferred_notices_that_the_client_left_while_it_works(deferred):
+    with send_request(deferred.path, "/300"):
+        deferred.wait_line("waiting /300")
+    deferred.wait_line("gone /300")
+    assert ask(deferred.path, "/0")[0] == 200
+
+
+def test_deferred_drains(deferred):
+    with send_request(deferred.path, "/300") as sock:
+        deferred.wait_line("waiting /300")
+        deferred.send(signal.SIGTERM)
+        assert read_all(sock).endswith(b"done\n")
+        deferred.wait(status=0)
+
+
+# ---- proxy ----
+
+
+def test_proxy_passes_requests_and_answers(sockdir):
+    def answer(handler, body):
+        handler.reply(
+            *[207, handler.command.encode() + b" " + body],
+            **{"X-Answer": "yes", "Content-Type": "text/x", "Connection": "X-Hop", "X-Hop": "1"},
+        )
+
+    behind, front = sockdir / "up.sock", sockdir / "proxy.sock"
+    with Upstream(behind, answer) as up, serve("proxy", front, behind):
+        headers = {"X-A": "a b", "TE": "x", "Connection": "X-Private, close", "X-Private": "1"}
+        status, got, body = ask(front, "/p/q?r=%2F", "PURGE", b"some data", headers)
+        assert (status, body) == (207, b"PURGE some data")
+        assert got["x-answer"] == "yes"
+        assert got.get_all("content-type") == ["text/x"]
+        assert got.get_all("content-length") == ["15"]
+        assert got["x-hop"] is None
+
+        method, target, sent, data = up.seen.pop()
+        assert (method, target, data) == ("PURGE", "/p/q?r=%2F", b"some data")
+        assert sent["x-a"] == "a b"
+        assert sent.get_all("host") == ["localhost"]
+        assert sent.get_all("content-length") == ["9"]
+        assert sent["te"] is None and sent["x-private"] is None
+
+        assert ask(front, "/", "POST", b"")[0] == 207
+        assert up.seen.pop()[2].get_all("content-length") == ["0"]
+
+        status, got, body = ask(front, "/", "HEAD")
+        assert (status, got["x-answer"], body) == (207, "yes", b"")
+
+
+def test_proxy_before_hello(sockdir, hello):
+    front = sockdir / "proxy.sock"
+    with serve("proxy", front, hello.path):
+        assert curl(front, "http://localhost/") == "Hello, world!"
+        status, _, body = ask(front, "/nothing")
+        assert (status, body) == (404, b"Nothing here. Try GET /\n")
+        done = run(example("many_calls"), front, "500", "20")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_proxy_without_a_server_behind(sockdir):
+    front = sockdir / "proxy.sock"
+    with serve("proxy", front, sockdir / "absent.sock") as server:
+        assert ask(front)[0] == 502
+        assert str(sockdir / "absent.sock") in server.wait_line("proxy: ")
+
+
+def test_proxy_before_garbage(sockdir):
+    behind, front = sockdir / "up.sock", sockdir / "proxy.sock"
+    with listen(behind) as sock, serve("proxy", front, behind), send_request(front, "/") as asking:
+        with accept(sock) as peer:
+            read_head(peer)
+            peer.sendall(b"220 mail ready\r\n\r\n")
+        assert read_all(asking).startswith(b"HTTP/1.1 502 ")
+
+
+def test_proxy_cancels_when_its_client_leaves(sockdir):
+    behind, front = sockdir / "up.sock", sockdir / "proxy.sock"
+    with listen(behind) as sock, serve("proxy", front, behind):
+        with send_request(front, "/slow"):
+            peer = accept(sock)
+            read_head(peer)
+        with peer:
+            assert peer.recv(1) == b""  # its deadline is the socket's
+        with send_request(front, "/next") as asking:  # and it goes on
+            with accept(sock) as peer:
+                assert read_head(peer).startswith(b"GET /next ")
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                assert read_all(asking).endswith(b"\r\n\r\nok")
+
+
+def test_proxy_drains(sockdir):
+    behind, front = sockdir / "up.sock", sockdir / "proxy.sock"
+    with listen(behind) as sock, serve("proxy", front, behind) as server:
+        with send_request(front, "/") as asking, accept(sock) as peer:
+            read_head(peer)
+            server.send(signal.SIGTERM)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            assert read_all(asking).endswith(b"\r\n\r\nok")
+            server.wait(status=0)
+
+
+# ---- loop_poll ----
+
+
+def test_loop_poll(sockdir):
+    path = sockdir / "loop.sock"
+    with serve("loop_poll", path) as server:
+        assert server.wait_line("my own answer") == "my own answer: 200 request number 1"
+        assert curl(path, "http://localhost/any") == "request number 2\n"
+        done = run(example("many_calls"), path, "1000", "10")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert ask(path)[2] == b"request number 1003\n"
+        server.send(signal.SIGINT)
+        server.wait(status=0)
+    assert not path.exists()
+
+
+def test_loop_poll_ends_at_once(sockdir):
+    """SIGTERM right after the start, while it calls itself."""
+    for i in range(20):
+        serve("loop_poll", sockdir / f"{i}.sock").stop(status=0)
+
+
+# ---- many_calls ----
+
+
+def counts(done):
+    match = re.fullmatch(r"(\d+) answers, (\d+) errors, (\d+\.\d+) s\n", done.stdout)
+    assert match, (done.stdout, done.stderr)
+    return int(match[1]), int(match[2])
+
+
+@pytest.mark.parametrize("args", [["3000"], ["3000", "1"], ["3", "200"], ["3000", "200"], ["1"]])
+def test_many_calls(hello, args):
+    done = run(example("many_calls"), hello.path, *args)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert counts(done) == (int(args[0]), 0)
+
+
+@pytest.mark.parametrize("args, flight", [([], 64), (["3"], 3), (["100"], 100)])
+def test_many_calls_keeps_as_many_in_flight_as_told(sockdir, args, flight):
+    """The server answers nobody before that many ask at once: four rounds."""
+    barrier = threading.Barrier(flight, timeout=DEADLINE)
+
+    def answer(handler, _):
+        barrier.wait()
+        handler.reply(200)
+
+    path = sockdir / "up.sock"
+    with Upstream(path, answer) as up:
+        done = run(example("many_calls"), path, 4 * flight, *args)
+        assert counts(done) == (4 * flight, 0)
+        assert len(up.seen) == 4 * flight
+        assert {(method, target) for method, target, _, _ in up.seen} == {("GET", "/")}
+
+
+def test_many_calls_counts_errors(sockdir):
+    done = run(example("many_calls"), sockdir / "absent.sock", "50")
+    assert done.returncode == 1
+    assert counts(done) == (0, 50)
+    assert str(sockdir / "absent.sock") in one_line(done.stderr)
+
+    path = sockdir / "up.sock"
+    numbers = iter(range(50))
+    lock = threading.Lock()
+
+    def answer(handler, _):
+        with lock:
+            odd = next(numbers) % 2
+        handler.reply(500 if odd else 200)
+
+    with Upstream(path, answer):
+        done = run(example("many_calls"), path, "50", "5")
+    assert done.returncode == 1
+    assert counts(done) == (25, 25)
+    one_line(done.stderr)
+
+
+@pytest.mark.parametrize("args", [[], ["s"], ["s", "0"], ["s", "x"], ["s", "1", "0"], ["s", "-1"]])
+def test_many_calls_usage(args):
+    done = run(example("many_calls"), *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    one_line(done.stderr)
+
+
+# ---- errors ----
+
+PROVOKED = {
+    *["INVALID_ARGUMENT", "BAD_HANDLE", "STATE", "WOULD_DEADLOCK", "FORKED", "WOULD_BLOCK"],
+    *["TIMED_OUT", "CANCELLED", "CLOSED", "SHUT_DOWN", "ABSENT", "REFUSED", "BUSY", "WRONG_TYPE"],
+    *["IN_USE", "PROTOCOL", "TRUNCATED", "TOO_LARGE"],
+}
+
+
+def test_errors(tmp_path):
+    done = run(example("errors"), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "UNEXPECTED" not in done.stdout
+    lines = [re.fullmatch(r"(.+?)  +([A-Z_]+)  *(\S.*)", line) for line in done.stdout.splitlines()]
+    assert PROVOKED <= {line[2] for line in lines if line}
+    folders = re.findall(r"/tmp/hysock-errors-\w+", done.stdout)
+    assert folders and not any(os.path.exists(folder) for folder in folders)
+
+
+# ---- the Makefile ----
+
+
+def test_examples_build_against_an_installed_library(sockdir, tmp_path):
+    """A copy outside the tree finds the library by pkg-config, and runs from anywhere."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    env.pop("MFLAGS", None)
+    env.pop("LD_LIBRARY_PATH", None)
+    prefix, copy = tmp_path / "prefix", tmp_path / "copy"
+    done = run(tool("make"), "install", f"PREFIX={prefix}", cwd=ROOT, env=env, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    copy.mkdir()
+    for source in [*(ROOT / "examples-c").glob("*.c"), ROOT / "examples-c" / "Makefile"]:
+        shutil.copy(source, copy)
+    env["PKG_CONFIG_PATH"] = str(prefix / "lib" / "pkgconfig")
+    done = run(tool("make"), "-C", copy, env=env, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in (copy / "bin").iterdir() if path.name[0] != "."} == PROGRAMS
+
+    env.pop("PKG_CONFIG_PATH")
+    path = sockdir / "hello.sock"
+    with Daemon(copy / "bin/hello_server", path, ready="listening", cwd="/", env=env) as server:
+        with open(f"/proc/{server.pid}/maps") as maps:
+            assert str(prefix / "lib" / "libhysock.so.") in maps.read()
+        done = run(copy / "bin/request", path, "/", cwd="/", env=env)
+    assert (done.returncode, done.stdout) == (0, "Hello, world!")
+
+
+def test_examples_run_from_any_folder(sockdir):
+    """In the tree too, and with a relative socket path."""
+    with Daemon(
+        example("hello_server"), "rel.sock", ready="listening on rel.sock", cwd=sockdir
+    ):
+        done = run(example("request"), "rel.sock", "/", cwd=sockdir)
+        assert (done.returncode, done.stdout) == (0, "Hello, world!")
