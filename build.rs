@@ -68,7 +68,7 @@ mod header {
         title: String,
         text: String,
         opaque: Vec<String>,
-        body: String,
+        body: Vec<String>,
     }
 
     pub fn check() -> Result<(), String> {
@@ -107,6 +107,7 @@ mod header {
         for name in CHAPTERS {
             chapters.push(chapter(&ffi, name, &config)?);
         }
+        hoist(&mut chapters);
         let front = module_text(&ffi.join("mod.rs"))?;
 
         let mut out = prologue(&front)?;
@@ -118,7 +119,8 @@ mod header {
         for chapter in &chapters {
             out.push_str(&heading(&chapter.title, &chapter.text));
             out.push('\n');
-            out.push_str(&chapter.body);
+            out.push_str(&chapter.body.join("\n\n"));
+            out.push('\n');
         }
         out.push_str(
             "\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* HYSOCK_H */\n",
@@ -186,7 +188,7 @@ mod header {
         bindings.write(&mut bytes);
         let rendered = String::from_utf8(bytes).map_err(|e| format!("{}: {e}", path.display()))?;
         let (opaque, body) = arrange(&rendered);
-        if opaque.is_empty() && body.trim().is_empty() {
+        if opaque.is_empty() && body.is_empty() {
             return Err(format!("{}: nothing in it for the header", path.display()));
         }
         let title = name.replace('_', " ");
@@ -201,7 +203,7 @@ mod header {
     /// Takes the handle declarations out (C99 forbids a second one, and earlier chapters name later
     /// handles: they stand together in front), tags the plain structs, and puts negative constants
     /// into parentheses.
-    fn arrange(rendered: &str) -> (Vec<String>, String) {
+    fn arrange(rendered: &str) -> (Vec<String>, Vec<String>) {
         let mut opaque = Vec::new();
         let mut body = Vec::new();
         for block in rendered
@@ -216,7 +218,37 @@ mod header {
                 body.push(parenthesize(&tag(&block)));
             }
         }
-        (opaque, body.join("\n\n") + "\n")
+        (opaque, body)
+    }
+
+    /// Puts a callback type that an earlier chapter uses at the beginning of that chapter.
+    fn hoist(chapters: &mut [Chapter]) {
+        for from in 1..chapters.len() {
+            for block in std::mem::take(&mut chapters[from].body) {
+                let name = callback(&block).map(|name| format!("{name} "));
+                let earlier = name.and_then(|name| {
+                    let uses = |block: &String| declaration(block).contains(&name);
+                    (0..from).find(|&to| chapters[to].body.iter().any(uses))
+                });
+                match earlier {
+                    Some(to) => chapters[to].body.insert(0, block),
+                    None => chapters[from].body.push(block),
+                }
+            }
+        }
+    }
+
+    /// A block without its comment.
+    fn declaration(block: &str) -> &str {
+        block.rsplit_once("*/\n").map_or(block, |(_, end)| end)
+    }
+
+    /// NAME of `typedef RESULT (*NAME)(...);`
+    fn callback(block: &str) -> Option<&str> {
+        let (_, rest) = declaration(block)
+            .strip_prefix("typedef ")?
+            .split_once("(*")?;
+        rest.split_once(')').map(|(name, _)| name)
     }
 
     /// Puts a comment of one line into one line.

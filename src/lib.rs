@@ -13,7 +13,7 @@
 
 pub mod error;
 #[allow(unsafe_code)]
-#[cfg(any())]
+#[allow(unsafe_code)]
 pub mod ffi;
 pub mod http;
 pub mod limits;

@@ -138,9 +138,17 @@ mod tests {
     #[test]
     fn defaults_pass_their_own_check() {
         for limit in TABLE {
-            let off = if limit.unit == "milliseconds" { u64::from(FOREVER) } else { UNLIMITED };
+            let off = if limit.unit == "milliseconds" {
+                u64::from(FOREVER)
+            } else {
+                UNLIMITED
+            };
             limit.check(limit.default, off).unwrap();
-            assert!(limit.check(0, off).is_err(), "{}: 0 must be refused", limit.setter);
+            assert!(
+                limit.check(0, off).is_err(),
+                "{}: 0 must be refused",
+                limit.setter
+            );
         }
     }
 
@@ -151,7 +159,13 @@ mod tests {
             error.message,
             "hysock_runtime_config_set_io_threads: 65 threads is out of range (1 to 64)"
         );
-        assert!(SERVER_MAX_BODY.count(0).unwrap_err().message.contains("HYSOCK_UNLIMITED"));
+        assert!(
+            SERVER_MAX_BODY
+                .count(0)
+                .unwrap_err()
+                .message
+                .contains("HYSOCK_UNLIMITED")
+        );
         assert_eq!(SERVER_HEAD_TIMEOUT.time(FOREVER).unwrap(), None);
         assert!(IO_THREADS.count(UNLIMITED).is_err());
     }

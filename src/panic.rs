@@ -1,5 +1,5 @@
-//! Panics stay inside the library, and stay silent: a panic is a bug of ours, and the host learns of
-//! it as an error, not by text on its stderr or by its own death.
+//! Panics stay inside the library, and stay silent: a panic is a bug of ours, and the host learns
+//! of it as an error, not by text on its stderr or by its own death.
 
 use crate::error::{Error, Operation, Status};
 use std::any::Any;
@@ -25,7 +25,11 @@ pub struct PanicMessage {
 impl fmt::Display for PanicMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
-        if self.place.is_empty() { Ok(()) } else { write!(f, " ({})", self.place) }
+        if self.place.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.place)
+        }
     }
 }
 
@@ -44,7 +48,10 @@ pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, PanicMessage> {
     let inside = Inside::enter();
     let result = catch_unwind(AssertUnwindSafe(f));
     result.map_err(|payload| {
-        let message = PanicMessage { text: text(&*payload), place: PLACE.take() };
+        let message = PanicMessage {
+            text: text(&*payload),
+            place: PLACE.take(),
+        };
         // The payload's own drop is foreign code and might panic: still inside.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(second);

@@ -50,7 +50,9 @@ fn serve(
 ) -> Arc<Server> {
     let server = Server::new(runtime, config).unwrap();
     server.add_route(None, None, Box::new(handler)).unwrap();
-    server.add_listener(&place.address(), &ListenerOptions::default()).unwrap();
+    server
+        .add_listener(&place.address(), &ListenerOptions::default())
+        .unwrap();
     server.start().unwrap();
     server
 }
@@ -85,12 +87,24 @@ fn every_delivery_answers_performed_and_started_calls() {
         let runtime = Runtime::start(&runtime::Config::default()).unwrap();
         let (delivery, queue) = deliveries(&runtime).swap_remove(index);
         let place = Place::new();
-        let config = server::Config { delivery: delivery.clone(), ..Default::default() };
+        let config = server::Config {
+            delivery: delivery.clone(),
+            ..Default::default()
+        };
         serve(&runtime, &place, &config, |exchange| {
-            let text = format!("{} {}", exchange.method(), exchange.body().unwrap_or(b"-").len());
-            exchange.answer(200, Some(b"text/plain"), text.as_bytes()).unwrap();
+            let text = format!(
+                "{} {}",
+                exchange.method(),
+                exchange.body().unwrap_or(b"-").len()
+            );
+            exchange
+                .answer(200, Some(b"text/plain"), text.as_bytes())
+                .unwrap();
         });
-        let config = client::Config { delivery, ..Default::default() };
+        let config = client::Config {
+            delivery,
+            ..Default::default()
+        };
         let client = Client::new(Some(&runtime), &place.address(), &config).unwrap();
         let (send, receive) = mpsc::channel();
         for number in 0..100 {
@@ -119,7 +133,10 @@ fn every_delivery_answers_performed_and_started_calls() {
         if queue.is_none() {
             let call = Call::new(&client, b"GET", b"/").unwrap();
             call.perform().unwrap();
-            assert_eq!((call.http_status(), call.body()), (200, Some(&b"GET 1"[..])));
+            assert_eq!(
+                (call.http_status(), call.body()),
+                (200, Some(&b"GET 1"[..]))
+            );
         }
         end(&runtime);
     }
@@ -148,21 +165,38 @@ fn a_client_that_leaves_is_told_once_and_its_requests_are_all_handled() {
     let (send, receive) = mpsc::channel();
     let kept = Arc::new(Mutex::new(Vec::new()));
     let keep = kept.clone();
-    serve(&runtime, &place, &server::Config::default(), move |exchange| {
-        exchange.defer().unwrap();
-        let gone = send.clone();
-        exchange.on_gone(Box::new(move |_| gone.send("gone").unwrap())).unwrap();
-        keep.lock().unwrap().push(exchange.clone());
-        send.send("handled").unwrap();
-    });
+    serve(
+        &runtime,
+        &place,
+        &server::Config::default(),
+        move |exchange| {
+            exchange.defer().unwrap();
+            let gone = send.clone();
+            exchange
+                .on_gone(Box::new(move |_| gone.send("gone").unwrap()))
+                .unwrap();
+            keep.lock().unwrap().push(exchange.clone());
+            send.send("handled").unwrap();
+        },
+    );
     let mut stream = UnixStream::connect(place.socket()).unwrap();
-    stream.write_all(&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3)).unwrap();
+    stream
+        .write_all(&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3))
+        .unwrap();
     drop(stream);
-    let mut seen: Vec<_> = (0..6).map(|_| receive.recv_timeout(LONG).unwrap()).collect();
+    let mut seen: Vec<_> = (0..6)
+        .map(|_| receive.recv_timeout(LONG).unwrap())
+        .collect();
     seen.sort_unstable();
-    assert_eq!(seen, ["gone", "gone", "gone", "handled", "handled", "handled"]);
+    assert_eq!(
+        seen,
+        ["gone", "gone", "gone", "handled", "handled", "handled"]
+    );
     for exchange in kept.lock().unwrap().drain(..) {
-        assert_eq!(exchange.answer(200, None, b"").unwrap_err().status, Status::Closed);
+        assert_eq!(
+            exchange.answer(200, None, b"").unwrap_err().status,
+            Status::Closed
+        );
         exchange.release();
     }
     end(&runtime);
@@ -173,17 +207,28 @@ fn drain_finishes_what_was_begun_and_cuts_the_rest_at_its_deadline() {
     let runtime = Runtime::start(&runtime::Config::default()).unwrap();
     let place = Place::new();
     let (send, receive) = mpsc::channel();
-    let server = serve(&runtime, &place, &server::Config::default(), move |exchange| {
-        exchange.defer().unwrap();
-        send.send(exchange.clone()).unwrap();
-    });
+    let server = serve(
+        &runtime,
+        &place,
+        &server::Config::default(),
+        move |exchange| {
+            exchange.defer().unwrap();
+            send.send(exchange.clone()).unwrap();
+        },
+    );
     let (closed, wait_closed) = mpsc::channel();
-    server.on_closed(Box::new(move |c| closed.send((c.reason, c.aborted)).unwrap())).unwrap();
+    server
+        .on_closed(Box::new(move |c| {
+            closed.send((c.reason, c.aborted)).unwrap()
+        }))
+        .unwrap();
     let mut streams: Vec<_> = (0..2)
         .map(|_| {
             let mut stream = UnixStream::connect(place.socket()).unwrap();
             stream.set_read_timeout(Some(LONG)).unwrap();
-            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                .unwrap();
             (stream, receive.recv_timeout(LONG).unwrap())
         })
         .collect();
@@ -193,11 +238,20 @@ fn drain_finishes_what_was_begun_and_cuts_the_rest_at_its_deadline() {
     exchange.release();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("connection: close") && answer.ends_with("late"), "{answer}");
+    assert!(
+        answer.contains("connection: close") && answer.ends_with("late"),
+        "{answer}"
+    );
     server.wait(Some(LONG)).unwrap();
-    assert_eq!(wait_closed.recv_timeout(LONG).unwrap(), (Status::TimedOut, 1));
+    assert_eq!(
+        wait_closed.recv_timeout(LONG).unwrap(),
+        (Status::TimedOut, 1)
+    );
     let (_, exchange) = streams.remove(0);
-    assert_eq!(exchange.answer(200, None, b"").unwrap_err().status, Status::ShutDown);
+    assert_eq!(
+        exchange.answer(200, None, b"").unwrap_err().status,
+        Status::ShutDown
+    );
     assert!(!place.socket().exists());
     end(&runtime);
 }
@@ -212,8 +266,11 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     for chunked in [false, true] {
         let mut stream = UnixStream::connect(place.socket()).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
-        let framing =
-            if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 20000000" };
+        let framing = if chunked {
+            "Transfer-Encoding: chunked"
+        } else {
+            "Content-Length: 20000000"
+        };
         let head = format!("POST / HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let piece = if chunked {
@@ -237,8 +294,7 @@ fn a_call_times_out_and_is_cancelled_and_ends_once() {
     let runtime = Runtime::start(&runtime::Config::default()).unwrap();
     let place = Place::new();
     let silent = std::os::unix::net::UnixListener::bind(place.socket()).unwrap();
-    let client =
-        Client::new(Some(&runtime), &place.address(), &client::Config::default()).unwrap();
+    let client = Client::new(Some(&runtime), &place.address(), &client::Config::default()).unwrap();
     let call = Call::new(&client, b"GET", b"/").unwrap();
     call.set_timeout(Some(Duration::from_millis(50))).unwrap();
     assert_eq!(call.perform().unwrap_err().status, Status::TimedOut);
@@ -247,11 +303,16 @@ fn a_call_times_out_and_is_cancelled_and_ends_once() {
         let call = Call::new(&client, b"GET", b"/").unwrap();
         call.set_timeout(timeout).unwrap();
         let send = send.clone();
-        call.start(Box::new(move |_, status| send.send(status).unwrap())).unwrap();
+        call.start(Box::new(move |_, status| send.send(status).unwrap()))
+            .unwrap();
         if timeout.is_none() {
             call.cancel().unwrap();
         }
-        let want = if timeout.is_none() { Status::Cancelled } else { Status::TimedOut };
+        let want = if timeout.is_none() {
+            Status::Cancelled
+        } else {
+            Status::TimedOut
+        };
         assert_eq!(receive.recv_timeout(LONG).unwrap(), want);
         assert_eq!(call.outcome().unwrap_err().status, want);
     }
@@ -276,13 +337,17 @@ fn more_calls_than_connections_wait_their_turn() {
     serve(&runtime, &place, &server::Config::default(), |exchange| {
         exchange.answer(200, None, b"ok").unwrap();
     });
-    let config = client::Config { max_connections: 2, ..Default::default() };
+    let config = client::Config {
+        max_connections: 2,
+        ..Default::default()
+    };
     let client = Client::new(Some(&runtime), &place.address(), &config).unwrap();
     let (send, receive) = mpsc::channel();
     for _ in 0..50 {
         let send = send.clone();
         let call = Call::new(&client, b"GET", b"/").unwrap();
-        call.start(Box::new(move |_, status| send.send(status).unwrap())).unwrap();
+        call.start(Box::new(move |_, status| send.send(status).unwrap()))
+            .unwrap();
     }
     let performers: Vec<_> = (0..4)
         .map(|_| {
@@ -297,6 +362,8 @@ fn more_calls_than_connections_wait_their_turn() {
     for _ in 0..50 {
         assert_eq!(receive.recv_timeout(LONG).unwrap(), Status::Ok);
     }
-    performers.into_iter().for_each(|thread| thread.join().unwrap());
+    performers
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
     end(&runtime);
 }

@@ -98,11 +98,14 @@ impl<T> Out<T> {
     /// `place` is NULL or writable for one `T` until the function of the C API that it was given to
     /// returns.
     pub unsafe fn new(name: &str, place: *mut T) -> Result<Out<T>> {
-        NonNull::new(place).map(Out).ok_or_else(|| Error::argument(format!("{name} is NULL")))
+        NonNull::new(place)
+            .map(Out)
+            .ok_or_else(|| Error::argument(format!("{name} is NULL")))
     }
 
     pub fn set(&self, value: T) {
-        // SAFETY: `new`'s caller promised that it is writable; what was there needs no drop, it is C's.
+        // SAFETY: `new`'s caller promised that it is writable; what was there needs no drop, it is
+        // C's.
         unsafe { self.0.write(value) }
     }
 }
@@ -145,7 +148,10 @@ mod tests {
         // SAFETY: `with_error` wrote the status, and the message up to its NUL.
         let (status, message) = unsafe {
             let err = err.as_ptr();
-            ((*err).status, std::ffi::CStr::from_ptr((&raw const (*err).message).cast()))
+            (
+                (*err).status,
+                std::ffi::CStr::from_ptr((&raw const (*err).message).cast()),
+            )
         };
         assert_eq!(status, Status::Panic as i32);
         assert!(message.to_str().unwrap().contains("planted"));

@@ -1,14 +1,14 @@
 //! A call: one request sent, and the answer received.
 //!
-//! Needed: hysock_call_new(), hysock_call_set_body() where there is one, then hysock_call_perform(),
-//! which sends and waits on the calling thread, or hysock_call_start(), which returns at once and calls
-//! back; then hysock_call_http_status() and hysock_call_body(); hysock_call_free(). A call is for one
-//! request.
+//! Needed: hysock_call_new(), hysock_call_set_body() where there is one, then
+//! hysock_call_perform(), which sends and waits on the calling thread, or hysock_call_start(),
+//! which returns at once and calls back; then hysock_call_http_status() and hysock_call_body();
+//! hysock_call_free(). A call is for one request.
 //!
-//! An HTTP error status is a success of the call: only what kept the answer from coming is an error.
-//! Setters remember: the first one that was refused makes perform and start fail with its message. A call
-//! may be used on one thread at a time, except that hysock_call_cancel() and hysock_call_free() may come
-//! from any thread. Texts of the answer are good until the free.
+//! An HTTP error status is a success of the call: only what kept the answer from coming is an
+//! error. Setters remember: the first one that was refused makes perform and start fail with its
+//! message. A call may be used on one thread at a time, except that hysock_call_cancel() and
+//! hysock_call_free() may come from any thread. Texts of the answer are good until the free.
 
 use super::boundary::{self, Out};
 use super::client::hysock_client;
@@ -31,8 +31,8 @@ pub struct hysock_call {
     _opaque: [u8; 0],
 }
 
-/// Runs once when a started call has ended: `status` is HYSOCK_OK when the answer is there, else what
-/// kept it from coming; hysock_call_error() has the words.
+/// Runs once when a started call has ended: `status` is HYSOCK_OK when the answer is there, else
+/// what kept it from coming; hysock_call_error() has the words.
 pub type hysock_call_fn = Option<
     unsafe extern "C-unwind" fn(
         call: *mut hysock_call,
@@ -43,8 +43,8 @@ pub type hysock_call_fn = Option<
 
 /// Make a call; nothing is sent yet.
 ///
-/// `target` is path and query as they go on the wire, like "/info?all=1": encoded already, `target_len`
-/// may be HYSOCK_NTS. Host is "localhost" unless it is set.
+/// `target` is path and query as they go on the wire, like "/info?all=1": encoded already,
+/// `target_len` may be HYSOCK_NTS. Host is "localhost" unless it is set.
 ///
 /// Thread: any.
 /// Owns: free `*call` with hysock_call_free().
@@ -65,9 +65,14 @@ pub unsafe extern "C" fn hysock_call_new(
         // SAFETY: C gives NULL or a variable for the result.
         let call = unsafe { Out::for_handle("call", call) }?;
         let client = handle::get("client", client)?;
-        // SAFETY: C gives NULL or NUL-terminated texts, `target` with HYSOCK_NTS or `target_len` bytes.
-        let (method, target) =
-            unsafe { (text("method", method)?, text_len("target", target, target_len)?) };
+        // SAFETY: C gives NULL or NUL-terminated texts, `target` with HYSOCK_NTS or `target_len`
+        // bytes.
+        let (method, target) = unsafe {
+            (
+                text("method", method)?,
+                text_len("target", target, target_len)?,
+            )
+        };
         call.set(handle::give(Call::new(&client, method, target)?)?);
         Ok(())
     })
@@ -75,8 +80,8 @@ pub unsafe extern "C" fn hysock_call_new(
 
 /// Set the request's body, all of it; Content-Length follows from it.
 ///
-/// `content_type` NULL sets none. `body_len` is a number of bytes, HYSOCK_NTS is refused; `body` may be
-/// NULL when it is 0. All of it is copied.
+/// `content_type` NULL sets none. `body_len` is a number of bytes, HYSOCK_NTS is refused; `body`
+/// may be NULL when it is 0. All of it is copied.
 ///
 /// Thread: any, one at a time.
 /// Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
@@ -99,20 +104,21 @@ pub unsafe extern "C" fn hysock_call_set_body(
     })
 }
 
-/// Send the request and wait for the whole answer, on this thread: no other thread of the library takes
-/// part.
+/// Send the request and wait for the whole answer, on this thread: no other thread of the library
+/// takes part.
 ///
-/// HYSOCK_OK means that an answer is there, whatever its HTTP status. The time that this may take is that
-/// of hysock_call_set_timeout(), else the client's; without either it waits for as long as the server
-/// does. hysock_call_cancel() from another thread ends it. On a kept connection that the server had
-/// closed, a request that cannot have been acted on is sent once more on a new one.
+/// HYSOCK_OK means that an answer is there, whatever its HTTP status. The time that this may take
+/// is that of hysock_call_set_timeout(), else the client's; without either it waits for as long as
+/// the server does. hysock_call_cancel() from another thread ends it. On a kept connection that the
+/// server had closed, a request that cannot have been acted on is sent once more on a new one.
 ///
 /// Thread: any but I/O threads; so not in callbacks of inline delivery.
-/// Errors: HYSOCK_E_ABSENT, HYSOCK_E_REFUSED, HYSOCK_E_BUSY, HYSOCK_E_FORBIDDEN, HYSOCK_E_WRONG_TYPE
-/// when there is nobody to talk to; HYSOCK_E_TIMED_OUT, HYSOCK_E_CANCELLED, HYSOCK_E_CLOSED,
-/// HYSOCK_E_PROTOCOL, HYSOCK_E_TRUNCATED, HYSOCK_E_TOO_LARGE on the way; HYSOCK_E_STATE for a second
-/// time; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, also for what a setter had refused,
-/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Errors: HYSOCK_E_ABSENT, HYSOCK_E_REFUSED, HYSOCK_E_BUSY, HYSOCK_E_FORBIDDEN,
+/// HYSOCK_E_WRONG_TYPE when there is nobody to talk to; HYSOCK_E_TIMED_OUT, HYSOCK_E_CANCELLED,
+/// HYSOCK_E_CLOSED, HYSOCK_E_PROTOCOL, HYSOCK_E_TRUNCATED, HYSOCK_E_TOO_LARGE on the way;
+/// HYSOCK_E_STATE for a second time; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, also for
+/// what a setter had refused, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED,
+/// HYSOCK_E_SYSTEM.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_call_perform(
@@ -127,14 +133,14 @@ pub unsafe extern "C" fn hysock_call_perform(
 /// Send the request and return; `fn` runs once, in the client's delivery, when the call has ended.
 ///
 /// For a client with a runtime. A start that fails never calls back. The call stays yours: fire and
-/// forget is to free it inside `fn`. The other errors of hysock_call_perform() come as the `status` of
-/// `fn`.
+/// forget is to free it inside `fn`. The other errors of hysock_call_perform() come as the `status`
+/// of `fn`.
 ///
 /// Thread: any.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
-/// Errors: HYSOCK_E_STATE for a second time and for a client without a runtime; HYSOCK_E_INVALID_ARGUMENT,
-/// also for what a setter had refused; HYSOCK_E_CANCELLED when it was cancelled before;
-/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Errors: HYSOCK_E_STATE for a second time and for a client without a runtime;
+/// HYSOCK_E_INVALID_ARGUMENT, also for what a setter had refused; HYSOCK_E_CANCELLED when it was
+/// cancelled before; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_call_start(
@@ -171,7 +177,8 @@ pub extern "C" fn hysock_call_http_status(call: *const hysock_call) -> i32 {
     boundary::get(0, || Ok(handle::get("call", call)?.http_status()))
 }
 
-/// The answer's body, all of it; a NUL that does not count follows it. Empty when the answer has none.
+/// The answer's body, all of it; a NUL that does not count follows it. Empty when the answer has
+/// none.
 ///
 /// Thread: any, one at a time.
 /// Errors: none; absent as long as there is no answer, and for a handle that cannot be used.
@@ -183,8 +190,8 @@ pub extern "C" fn hysock_call_body(call: *const hysock_call) -> hysock_str {
     })
 }
 
-/// Free a call. One that runs is cancelled and its `fn` withdrawn: at most an invocation that was picked
-/// up already still runs, none in queue delivery on the dispatching thread. Never waits.
+/// Free a call. One that runs is cancelled and its `fn` withdrawn: at most an invocation that was
+/// picked up already still runs, none in queue delivery on the dispatching thread. Never waits.
 ///
 /// Thread: any, also inside callbacks, its own included.
 /// Errors: none; NULL and handles that were freed before are passed over.
@@ -218,9 +225,9 @@ pub unsafe extern "C" fn hysock_call_set_header(
 ) -> hysock_status {
     boundary::status_only(|| {
         let call = handle::get("call", call)?;
-        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len` bytes.
-        let (name, value) =
-            unsafe { (text("name", name), text_len("value", value, value_len)) };
+        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
+        // bytes.
+        let (name, value) = unsafe { (text("name", name), text_len("value", value, value_len)) };
         call.set_header(remember(&call, name)?, remember(&call, value)?)
     })
 }
@@ -241,9 +248,9 @@ pub unsafe extern "C" fn hysock_call_add_header(
 ) -> hysock_status {
     boundary::status_only(|| {
         let call = handle::get("call", call)?;
-        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len` bytes.
-        let (name, value) =
-            unsafe { (text("name", name), text_len("value", value, value_len)) };
+        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
+        // bytes.
+        let (name, value) = unsafe { (text("name", name), text_len("value", value, value_len)) };
         call.add_header(remember(&call, name)?, remember(&call, value)?)
     })
 }
@@ -256,7 +263,10 @@ pub unsafe extern "C" fn hysock_call_add_header(
 /// HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
-pub extern "C" fn hysock_call_set_timeout(call: *mut hysock_call, timeout_ms: u32) -> hysock_status {
+pub extern "C" fn hysock_call_set_timeout(
+    call: *mut hysock_call,
+    timeout_ms: u32,
+) -> hysock_status {
     boundary::status_only(|| {
         let call = handle::get("call", call)?;
         call.set_timeout(remember(&call, limits::CALL_TIMEOUT.time(timeout_ms))?)
@@ -265,9 +275,9 @@ pub extern "C" fn hysock_call_set_timeout(call: *mut hysock_call, timeout_ms: u3
 
 /// Hang the call on an exchange: it is made in order to answer that one.
 ///
-/// It is cancelled when the exchange ends, also because its client has left, and its `fn` never runs
-/// while a callback of the exchange does: the two need no locks between them. Defer the exchange first;
-/// its server and the call's client must be of one runtime.
+/// It is cancelled when the exchange ends, also because its client has left, and its `fn` never
+/// runs while a callback of the exchange does: the two need no locks between them. Defer the
+/// exchange first; its server and the call's client must be of one runtime.
 ///
 /// Thread: any, one at a time.
 /// Errors: HYSOCK_E_STATE when the call has begun, has a parent, or the exchange was answered;
@@ -286,8 +296,8 @@ pub extern "C" fn hysock_call_set_parent(
     })
 }
 
-/// End a call early: it ends with HYSOCK_E_CANCELLED, now or in a moment. One that has ended stays as it
-/// is; one that has not begun cannot begin any more.
+/// End a call early: it ends with HYSOCK_E_CANCELLED, now or in a moment. One that has ended stays
+/// as it is; one that has not begun cannot begin any more.
 ///
 /// Thread: any, at any time.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
@@ -302,8 +312,8 @@ pub unsafe extern "C" fn hysock_call_cancel(
     boundary::with_error(err, || handle::get("call", call)?.cancel())
 }
 
-/// How the call went: HYSOCK_OK when its answer is there, else the status and the words for what kept it
-/// from coming.
+/// How the call went: HYSOCK_OK when its answer is there, else the status and the words for what
+/// kept it from coming.
 ///
 /// Thread: any, one at a time.
 /// Errors: HYSOCK_E_WOULD_BLOCK as long as it has not ended; what hysock_call_perform() gives;
@@ -333,8 +343,8 @@ pub extern "C" fn hysock_call_version(call: *const hysock_call) -> i32 {
 /// hysock_call_header_at() shows all.
 ///
 /// Thread: any, one at a time.
-/// Errors: none; absent when there is none, as long as there is no answer, for a `name` of NULL and a
-/// handle that cannot be used.
+/// Errors: none; absent when there is none, as long as there is no answer, for a `name` of NULL and
+/// a handle that cannot be used.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_call_header(
@@ -345,12 +355,14 @@ pub unsafe extern "C" fn hysock_call_header(
         let call = handle::get("call", call)?;
         // SAFETY: C gives NULL or a NUL-terminated text.
         let name = unsafe { opt_text(name) };
-        Ok(call.headers().map_or(hysock_str::ABSENT, |headers| find(headers, name)))
+        Ok(call
+            .headers()
+            .map_or(hysock_str::ABSENT, |headers| find(headers, name)))
     })
 }
 
-/// How many headers the answer has, each of several with the same name counted; 0 as long as there is no
-/// answer.
+/// How many headers the answer has, each of several with the same name counted; 0 as long as there
+/// is no answer.
 ///
 /// Thread: any, one at a time.
 /// Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -363,12 +375,12 @@ pub extern "C" fn hysock_call_header_count(call: *const hysock_call) -> i32 {
     })
 }
 
-/// Name and value of the answer's header number `index`, from 0. Names are in lower case; several with
-/// the same name stand together, in the order in which they were sent.
+/// Name and value of the answer's header number `index`, from 0. Names are in lower case; several
+/// with the same name stand together, in the order in which they were sent.
 ///
 /// Thread: any, one at a time.
-/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_STATE as long as there
-/// is no answer; HYSOCK_E_BAD_HANDLE.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_STATE as long as
+/// there is no answer; HYSOCK_E_BAD_HANDLE.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_call_header_at(
@@ -381,7 +393,9 @@ pub unsafe extern "C" fn hysock_call_header_at(
         let call = handle::get("call", call)?;
         // SAFETY: C gives NULL or variables for the results.
         let (name, value) = unsafe { (Out::new("name", name)?, Out::new("value", value)?) };
-        let headers = call.headers().ok_or_else(|| Error::state("the call has no answer yet"))?;
+        let headers = call
+            .headers()
+            .ok_or_else(|| Error::state("the call has no answer yet"))?;
         let (found, text) = headers::at(headers, index)?;
         name.set(hysock_str::new(found.as_str().as_bytes()));
         value.set(hysock_str::new(text.as_bytes()));

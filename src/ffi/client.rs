@@ -1,8 +1,9 @@
 //! A client: one address to talk to, with its connections. Calls are made from it; see there.
 //!
-//! Needed: hysock_client_new(), hysock_client_free(). Connections are made when a call needs one and
-//! kept for later ones. A client may be used by any number of threads at once. Without a runtime its calls
-//! can be performed but not started; such a client survives fork(2): the child makes its own connections.
+//! Needed: hysock_client_new(), hysock_client_free(). Connections are made when a call needs one
+//! and kept for later ones. A client may be used by any number of threads at once. Without a
+//! runtime its calls can be performed but not started; such a client survives fork(2): the child
+//! makes its own connections.
 
 use super::boundary::{self, Out};
 use super::client_config::hysock_client_config;
@@ -24,10 +25,10 @@ pub struct hysock_client {
 
 /// Make a client for the socket at `address`. Nothing is connected yet: the socket may be absent.
 ///
-/// `runtime` may be NULL: then calls can be performed, not started. `address` is a path, or `@name` for
-/// an abstract socket, or a URL such as `unix:///run/x.sock`; `address_len` may be HYSOCK_NTS. A relative
-/// path becomes absolute here. `config` may be NULL for the defaults and may be freed as soon as this
-/// returns.
+/// `runtime` may be NULL: then calls can be performed, not started. `address` is a path, or `@name`
+/// for an abstract socket, or a URL such as `unix:///run/x.sock`; `address_len` may be HYSOCK_NTS.
+/// A relative path becomes absolute here. `config` may be NULL for the defaults and may be freed as
+/// soon as this returns.
 ///
 /// Thread: any.
 /// Owns: free `*client` with hysock_client_free().
@@ -55,13 +56,15 @@ pub unsafe extern "C" fn hysock_client_new(
         // SAFETY: C gives NULL, `address_len` bytes, or a NUL-terminated text with HYSOCK_NTS.
         let address = Address::parse(unsafe { text_len("address", address, address_len) }?)?;
         let made = Client::new(runtime.as_deref(), &address, &config::read(config)?)?;
-        client.set(handle::give_or::<hysock_client>(made, |made| made.release())?);
+        client.set(handle::give_or::<hysock_client>(made, |made| {
+            made.release()
+        })?);
         Ok(())
     })
 }
 
-/// Free a client. Calls of it that were started are cancelled and their completions withdrawn; calls
-/// stay yours. Never waits.
+/// Free a client. Calls of it that were started are cancelled and their completions withdrawn;
+/// calls stay yours. Never waits.
 ///
 /// In a forked child the parent's connections are left alone.
 ///
@@ -79,8 +82,8 @@ pub extern "C" fn hysock_client_free(client: *mut hysock_client) {
     });
 }
 
-/// Begin the end: no new calls, those that run have `drain_ms` milliseconds (0: none, HYSOCK_FOREVER:
-/// all the time), then they are cancelled; each started one still completes.
+/// Begin the end: no new calls, those that run have `drain_ms` milliseconds (0: none,
+/// HYSOCK_FOREVER: all the time), then they are cancelled; each started one still completes.
 ///
 /// Returns at once; hysock_client_wait() is the barrier.
 ///
@@ -102,12 +105,13 @@ pub unsafe extern "C" fn hysock_client_shutdown(
 
 /// Wait until the client has ended: no completion of it runs or will run, its drops have run.
 ///
-/// It begins nothing: call hysock_client_shutdown() first. In queue delivery the queue is dispatched on
-/// the calling thread meanwhile. `timeout_ms` 0 only asks; HYSOCK_FOREVER waits for as long as it takes.
+/// It begins nothing: call hysock_client_shutdown() first. In queue delivery the queue is
+/// dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks; HYSOCK_FOREVER waits for
+/// as long as it takes.
 ///
 /// Thread: any but the library's own.
-/// Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback; HYSOCK_E_INVALID_ARGUMENT,
-/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback;
+/// HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_client_wait(

@@ -1,5 +1,5 @@
-//! What a client keeps to: where completions run, how long it waits, how many connections it holds. All
-//! of it is options; NULL is the defaults.
+//! What a client keeps to: where completions run, how long it waits, how many connections it holds.
+//! All of it is options; NULL is the defaults.
 
 use super::boundary;
 use super::config;
@@ -15,8 +15,8 @@ pub struct hysock_client_config {
 
 /// Make a config that holds the defaults.
 ///
-/// Never NULL: when no memory for handles is left, the result is a handle that every use refuses with
-/// HYSOCK_E_LIMIT.
+/// Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+/// with HYSOCK_E_LIMIT.
 ///
 /// Thread: any.
 /// Owns: free the result with hysock_client_config_free().
@@ -63,8 +63,8 @@ pub extern "C" fn hysock_client_config_set_queue(
     })
 }
 
-/// Set the largest body of an answer, in bytes: 1 or more or HYSOCK_UNLIMITED, 16 MiB by default. A larger
-/// one ends the call with HYSOCK_E_TOO_LARGE.
+/// Set the largest body of an answer, in bytes: 1 or more or HYSOCK_UNLIMITED, 16 MiB by default. A
+/// larger one ends the call with HYSOCK_E_TOO_LARGE.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -80,8 +80,8 @@ pub extern "C" fn hysock_client_config_set_max_body(
     })
 }
 
-/// Set how long connecting may take, in milliseconds: 1 or more or HYSOCK_FOREVER, 10 seconds by default.
-/// It takes time only when the server's backlog is full; then HYSOCK_E_BUSY.
+/// Set how long connecting may take, in milliseconds: 1 or more or HYSOCK_FOREVER, 10 seconds by
+/// default. It takes time only when the server's backlog is full; then HYSOCK_E_BUSY.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -114,8 +114,8 @@ pub extern "C" fn hysock_client_config_set_timeout(
     })
 }
 
-/// Set how many connections the client may hold: 1 to 4294967295 or HYSOCK_UNLIMITED, 64 by default.
-/// Further calls wait for one to become free.
+/// Set how many connections the client may hold: 1 to 4294967295 or HYSOCK_UNLIMITED, 64 by
+/// default. Further calls wait for one to become free.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -131,8 +131,8 @@ pub extern "C" fn hysock_client_config_set_max_connections(
     })
 }
 
-/// Set how many idle connections are kept for later calls: 1 to 4294967295 or HYSOCK_UNLIMITED, 8 by
-/// default.
+/// Set how many idle connections are kept for later calls: 1 to 4294967295 or HYSOCK_UNLIMITED, 8
+/// by default.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -148,8 +148,8 @@ pub extern "C" fn hysock_client_config_set_max_idle(
     })
 }
 
-/// Set how long an idle connection is kept, in milliseconds: 1 or more or HYSOCK_FOREVER, 60 seconds by
-/// default.
+/// Set how long an idle connection is kept, in milliseconds: 1 or more or HYSOCK_FOREVER, 60
+/// seconds by default.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.

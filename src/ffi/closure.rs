@@ -11,9 +11,9 @@ pub struct Userdata {
     drop: hysock_drop_fn,
 }
 
-// SAFETY: the library never looks behind the pointer. It calls the user's functions with it on its own
-// threads, which the header says; each registration has one call at a time except for handlers in pool
-// delivery, of which it says that they run in parallel.
+// SAFETY: the library never looks behind the pointer. It calls the user's functions with it on its
+// own threads, which the header says; each registration has one call at a time except for handlers
+// in pool delivery, of which it says that they run in parallel.
 unsafe impl Send for Userdata {}
 // SAFETY: as above.
 unsafe impl Sync for Userdata {}
@@ -31,8 +31,8 @@ impl Userdata {
 impl Drop for Userdata {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
-            // SAFETY: C registered this function for this pointer, and this is its only call: the value
-            // cannot be copied and its fields are private.
+            // SAFETY: C registered this function for this pointer, and this is its only call: the
+            // value cannot be copied and its fields are private.
             unsafe { drop(self.pointer) }
         }
     }
@@ -89,7 +89,9 @@ mod tests {
     #[test]
     fn drop_has_run_when_a_registration_fails() {
         let drops = Cell::new(0);
-        let error = Closure::<Function>::new("fn", None, userdata(&drops)).err().unwrap();
+        let error = Closure::<Function>::new("fn", None, userdata(&drops))
+            .err()
+            .unwrap();
         assert_eq!(error.message, "fn is NULL");
         assert_eq!(drops.get(), 1);
     }

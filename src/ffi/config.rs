@@ -16,7 +16,10 @@ struct State<T> {
 
 impl<T: Clone + Default> Config<T> {
     fn new() -> Config<T> {
-        Config(Mutex::new(State { value: T::default(), refused: None }))
+        Config(Mutex::new(State {
+            value: T::default(),
+            refused: None,
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -79,12 +82,24 @@ mod tests {
     #[test]
     fn the_first_refusal_is_remembered() {
         let config = Config::<u32>::new();
-        config.set(|value| Ok(*value = 7)).unwrap();
+        let set = |new| {
+            let change = |value: &mut u32| {
+                *value = new;
+                Ok(())
+            };
+            config.set(change).unwrap();
+        };
+        set(7);
         assert_eq!(config.read().unwrap(), 7);
-        let refuse = |why| config.set(|_| Err::<(), _>(Error::argument(why))).unwrap_err().message;
+        let refuse = |why| {
+            config
+                .set(|_| Err::<(), _>(Error::argument(why)))
+                .unwrap_err()
+                .message
+        };
         assert_eq!(refuse("first"), "first");
         assert_eq!(refuse("second"), "second");
-        config.set(|value| Ok(*value = 8)).unwrap();
+        set(8);
         assert_eq!(config.read().unwrap_err().message, "first");
     }
 }

@@ -4,7 +4,8 @@
 //!     if (hysock_runtime_new(NULL, &runtime, &err) != HYSOCK_OK)
 //!         fprintf(stderr, "%s\n", err.message);
 //!
-//! Each call that is given one overwrites it; after a success its status is 0 and its message empty.
+//! Each call that is given one overwrites it; after a success its status is 0 and its message
+//! empty.
 
 use crate::error::{Error, Operation};
 use std::ffi::c_char;
@@ -29,8 +30,6 @@ pub const HYSOCK_OPERATION_WAIT: i32 = 7;
 /// Running a callback.
 pub const HYSOCK_OPERATION_CALLBACK: i32 = 8;
 
-const MESSAGE: usize = 496;
-
 /// One failure. 512 bytes, frozen.
 #[repr(C)]
 pub struct hysock_error {
@@ -43,8 +42,10 @@ pub struct hysock_error {
     /// 0.
     pub reserved: i32,
     /// NUL-terminated UTF-8: what failed, on what, and what to do. Empty after a success.
-    pub message: [c_char; MESSAGE],
+    pub message: [c_char; 496],
 }
+
+const MESSAGE: usize = size_of::<hysock_error>() - 16;
 
 const _: () = assert!(size_of::<hysock_error>() == 512);
 const _: () = {
@@ -78,9 +79,9 @@ impl ErrorOut<'_> {
             Ok(()) => (0, 0, 0, ""),
             Err(e) => (e.status as i32, e.os_error, e.operation as i32, &*e.message),
         };
-        // SAFETY: `place` comes from a reference to a whole struct, which lives in this function; only
-        // as much of the message is written as fits. Fields are written one by one because the struct
-        // need not be initialised, and to spare a success the 496 bytes.
+        // SAFETY: `place` comes from a reference to a whole struct, which lives in this function;
+        // only as much of the message is written as fits. Fields are written one by one because the
+        // struct need not be initialised, and to spare a success the 496 bytes.
         unsafe {
             (&raw mut (*place).status).write(status);
             (&raw mut (*place).os_error).write(os_error);
@@ -131,7 +132,10 @@ mod tests {
     #[test]
     fn a_success_clears_it() {
         let (err, text) = written(Ok(()));
-        assert_eq!((err.status, err.os_error, err.operation, err.reserved), (0, 0, 0, 0));
+        assert_eq!(
+            (err.status, err.os_error, err.operation, err.reserved),
+            (0, 0, 0, 0)
+        );
         assert_eq!(text, "");
     }
 

@@ -1,12 +1,13 @@
 //! An exchange: one request received, and the answer to it.
 //!
-//! It is lent to the handler: answer it before returning, and all of it ends with the return. To answer
-//! later, from any thread, call hysock_exchange_defer() first; then it is yours until
-//! hysock_exchange_free(). A handler that returns with neither answer nor defer gets its client a 500.
+//! It is lent to the handler: answer it before returning, and all of it ends with the return. To
+//! answer later, from any thread, call hysock_exchange_defer() first; then it is yours until
+//! hysock_exchange_free(). A handler that returns with neither answer nor defer gets its client a
+//! 500.
 //!
 //! Needed: hysock_exchange_method(), hysock_exchange_path(), hysock_exchange_header(),
-//! hysock_exchange_body(), hysock_exchange_answer(). An exchange may be used on one thread at a time;
-//! its texts are good until the handler returns, or with a defer until the free.
+//! hysock_exchange_body(), hysock_exchange_answer(). An exchange may be used on one thread at a
+//! time; its texts are good until the handler returns, or with a defer until the free.
 
 use super::boundary::{self, Out};
 use super::closure::{Closure, Userdata};
@@ -25,16 +26,12 @@ pub struct hysock_exchange {
     _opaque: [u8; 0],
 }
 
-/// Handles one request. The exchange is lent: see hysock_exchange_defer().
-pub type hysock_exchange_fn =
-    Option<unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void)>;
-
 /// Told that the client of an exchange has left before its answer.
 pub type hysock_gone_fn =
     Option<unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void)>;
 
-/// A handler of the core that runs C's. The exchange gets a handle for the time of the call; when C has
-/// deferred it, the handle is C's.
+/// A handler of the core that runs C's. The exchange gets a handle for the time of the call; when C
+/// has deferred it, the handle is C's.
 pub(super) fn handler(
     closure: Closure<
         unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void),
@@ -45,14 +42,17 @@ pub(super) fn handler(
     impl Drop for Lent<'_> {
         fn drop(&mut self) {
             if !self.0.is_deferred() {
-                // The core ends the exchange itself. C may have freed the handle already: passed over.
+                // The core ends the exchange itself. C may have freed the handle already: passed
+                // over.
                 handle::free(self.1, |_| Ok(()));
             }
         }
     }
     Box::new(move |exchange| {
         // No room for one more handle: the client gets a 500.
-        let Ok(pointer) = handle::give(exchange.clone()) else { return };
+        let Ok(pointer) = handle::give(exchange.clone()) else {
+            return;
+        };
         let lent = Lent(exchange, pointer);
         handle::lend(exchange, pointer, || {
             // SAFETY: the function and its userdata were registered together.
@@ -69,7 +69,9 @@ pub(super) fn handler(
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_exchange_method(exchange: *const hysock_exchange) -> hysock_str {
     boundary::get(hysock_str::ABSENT, || {
-        Ok(hysock_str::new(handle::get("exchange", exchange)?.method().as_bytes()))
+        Ok(hysock_str::new(
+            handle::get("exchange", exchange)?.method().as_bytes(),
+        ))
     })
 }
 
@@ -103,8 +105,8 @@ pub unsafe extern "C" fn hysock_exchange_header(
     })
 }
 
-/// The request's body, all of it; a NUL that does not count follows it. Absent when the request has none,
-/// empty when it has one of no bytes.
+/// The request's body, all of it; a NUL that does not count follows it. Absent when the request has
+/// none, empty when it has one of no bytes.
 ///
 /// Thread: any, one at a time.
 /// Errors: none; absent for a handle that cannot be used.
@@ -122,8 +124,8 @@ pub extern "C" fn hysock_exchange_body(exchange: *const hysock_exchange) -> hyso
 /// refused, as are Content-Length and Transfer-Encoding, which follow from the body.
 ///
 /// Thread: any, one at a time.
-/// Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when nobody waits
-/// for the answer any more; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+/// Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when nobody
+/// waits for the answer any more; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_exchange_set_header(
@@ -134,19 +136,19 @@ pub unsafe extern "C" fn hysock_exchange_set_header(
 ) -> hysock_status {
     boundary::status_only(|| {
         let exchange = handle::get("exchange", exchange)?;
-        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len` bytes.
-        let (name, value) =
-            unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
+        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
+        // bytes.
+        let (name, value) = unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
         exchange.set_header(name, value)
     })
 }
 
 /// Answer with this status, the headers that were set, and this body.
 ///
-/// `http_status` is 200 to 599; 204 and 304 have no body. `content_type` NULL sets none. `body_len` is a
-/// number of bytes, HYSOCK_NTS is refused; `body` may be NULL when it is 0. All of it is copied. One
-/// answer only; one that was refused has sent nothing and may be repeated. The answer to a HEAD is given
-/// like that to a GET: its body is not sent.
+/// `http_status` is 200 to 599; 204 and 304 have no body. `content_type` NULL sets none. `body_len`
+/// is a number of bytes, HYSOCK_NTS is refused; `body` may be NULL when it is 0. All of it is
+/// copied. One answer only; one that was refused has sent nothing and may be repeated. The answer
+/// to a HEAD is given like that to a GET: its body is not sent.
 ///
 /// Thread: any, one at a time.
 /// Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED when the client has left;
@@ -173,8 +175,8 @@ pub unsafe extern "C" fn hysock_exchange_answer(
     })
 }
 
-/// Keep the exchange beyond the handler's return: from now on it is yours, to be answered on any thread,
-/// until hysock_exchange_free(). Only inside the handler, once.
+/// Keep the exchange beyond the handler's return: from now on it is yours, to be answered on any
+/// thread, until hysock_exchange_free(). Only inside the handler, once.
 ///
 /// It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN.
 ///
@@ -231,7 +233,9 @@ pub extern "C" fn hysock_exchange_target(exchange: *const hysock_exchange) -> hy
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_exchange_query(exchange: *const hysock_exchange) -> hysock_str {
     boundary::get(hysock_str::ABSENT, || {
-        Ok(hysock_str::maybe(handle::get("exchange", exchange)?.query()))
+        Ok(hysock_str::maybe(
+            handle::get("exchange", exchange)?.query(),
+        ))
     })
 }
 
@@ -255,8 +259,8 @@ pub extern "C" fn hysock_exchange_header_count(exchange: *const hysock_exchange)
     boundary::count(|| Ok(handle::get("exchange", exchange)?.headers().len()))
 }
 
-/// Name and value of header number `index`, from 0. Names are in lower case; several with the same name
-/// stand together, in the order in which they were sent.
+/// Name and value of header number `index`, from 0. Names are in lower case; several with the same
+/// name stand together, in the order in which they were sent.
 ///
 /// Thread: any, one at a time.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_BAD_HANDLE.
@@ -295,23 +299,23 @@ pub unsafe extern "C" fn hysock_exchange_add_header(
 ) -> hysock_status {
     boundary::status_only(|| {
         let exchange = handle::get("exchange", exchange)?;
-        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len` bytes.
-        let (name, value) =
-            unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
+        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
+        // bytes.
+        let (name, value) = unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
         exchange.add_header(name, value)
     })
 }
 
-/// Run `fn` once when the client has left before it was answered: nobody reads the answer any more. For
-/// an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn` does not
-/// run.
+/// Run `fn` once when the client has left before it was answered: nobody reads the answer any more.
+/// For an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn`
+/// does not run.
 ///
 /// Never while another callback of this exchange runs, and in the server's delivery.
 ///
 /// Thread: any, one at a time.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
-/// Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT,
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_exchange_on_gone(

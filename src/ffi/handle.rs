@@ -1,6 +1,6 @@
 //! Handles: how they are counted, and nothing else to know. Each kind that a program can hold has a
-//! number here; hysock_handles_live() lets a test assert that nothing was forgotten, which leak checkers
-//! cannot see.
+//! number here; hysock_handles_live() lets a test assert that nothing was forgotten, which leak
+//! checkers cannot see.
 
 use super::boundary;
 use super::call::hysock_call;
@@ -60,7 +60,9 @@ pub const HYSOCK_KIND_CALL: i32 = 10;
 pub extern "C" fn hysock_handles_live(kind: i32) -> i32 {
     boundary::count(|| {
         if !(HYSOCK_KIND_ANY..=HYSOCK_KIND_CALL).contains(&kind) {
-            return Err(Error::argument(format!("kind: {kind} is not one of HYSOCK_KIND_*")));
+            return Err(Error::argument(format!(
+                "kind: {kind} is not one of HYSOCK_KIND_*"
+            )));
         }
         Ok(TABLE.live(|of| kind == HYSOCK_KIND_ANY || of == kind as u32))
     })
@@ -136,9 +138,9 @@ impl ConfigNoun for hysock_client_config {
 
 static TABLE: Table<Object> = Table::new();
 
-/// A handle's number. Bits 63 and 55 set, 56 and 47 clear make it no address on x86-64 or arm64, with
-/// or without ignored upper bits. The other 60: slot in 0 to 19, generation in 20 to 46 and 48 to 52, kind
-/// in 57 to 61.
+/// A handle's number. Bits 63 and 55 set, 56 and 47 clear make it no address on x86-64 or arm64,
+/// with or without ignored upper bits. The other 60: slot in 0 to 19, generation in 20 to 46 and 48
+/// to 52, kind in 57 to 61.
 mod token {
     use super::Place;
 
@@ -158,17 +160,26 @@ mod token {
     /// Kind and place; `None` for what `encode` never makes.
     pub fn decode(token: u64) -> Option<(i32, Place)> {
         let generation = (token >> 48 & 31) << 27 | token >> 20 & LOW;
-        let place = Place { index: (token & SLOT) as u32, generation: generation as u32 };
+        let place = Place {
+            index: (token & SLOT) as u32,
+            generation: generation as u32,
+        };
         let kind = (token >> 57 & KIND) as i32;
         (encode(kind, place) == token).then_some((kind, place))
     }
 }
 
 /// The handle of a config that found the table full: valid nowhere.
-const FULL: (i32, Place) = (31, Place { index: 0, generation: 0 });
+const FULL: (i32, Place) = (
+    31,
+    Place {
+        index: 0,
+        generation: 0,
+    },
+);
 
-/// What generations are counted from: another number in each process and each copy of the library, so
-/// that a handle of another copy is told apart. 0 until the first handle is made.
+/// What generations are counted from: another number in each process and each copy of the library,
+/// so that a handle of another copy is told apart. 0 until the first handle is made.
 static BASE: AtomicU32 = AtomicU32::new(0);
 
 fn base() -> u32 {
@@ -185,7 +196,13 @@ fn base() -> u32 {
 
 fn to_pointer<C: Noun>(place: Place) -> *mut C {
     let generation = place.generation.wrapping_add(base());
-    let token = token::encode(C::KIND, Place { generation, ..place });
+    let token = token::encode(
+        C::KIND,
+        Place {
+            generation,
+            ..place
+        },
+    );
     without_provenance_mut(token as usize)
 }
 
@@ -227,7 +244,10 @@ impl Fault {
             Fault::Null => format!("{name} is NULL"),
             Fault::Foreign => format!("{name} is not a handle of hysock but some other pointer"),
             Fault::Kind(kind) => {
-                format!("{name} is a {}, not a {wanted}", kind_name(kind).unwrap_or("handle"))
+                format!(
+                    "{name} is a {}, not a {wanted}",
+                    kind_name(kind).unwrap_or("handle")
+                )
             }
             Fault::Full => format!("{name}: there was no room for one more {wanted}: free some"),
             Fault::Stale => {
@@ -247,7 +267,10 @@ fn place_of<C: Noun>(pointer: *const C) -> Found<Place> {
     let (kind, place) = token::decode(pointer.addr() as u64).ok_or(Fault::Foreign)?;
     if kind == C::KIND {
         let generation = place.generation.wrapping_sub(BASE.load(Ordering::Relaxed));
-        return Ok(Place { generation, ..place });
+        return Ok(Place {
+            generation,
+            ..place
+        });
     }
     match kind_name(kind) {
         Some(_) => Err(Fault::Kind(kind)),
@@ -274,7 +297,8 @@ impl<T> Deref for Ref<T> {
 
     fn deref(&self) -> &Arc<T> {
         // SAFETY: the pointer leads into the slot that `_held` keeps as it is; or to the `Arc` that
-        // `lend` borrowed, which is further up on the stack of this thread (a `Ref` cannot leave it).
+        // `lend` borrowed, which is further up on the stack of this thread (a `Ref` cannot leave
+        // it).
         unsafe { &*self.object }
     }
 }
@@ -287,12 +311,17 @@ fn lookup<C: Noun>(pointer: *const C) -> Found<Ref<C::Object>> {
             return Err(Fault::Stale);
         }
         // An equal handle is of an equal kind, which `place_of` has compared with `C`'s.
-        return Ok(Ref { object: lent.cast(), _held: None });
+        return Ok(Ref {
+            object: lent.cast(),
+            _held: None,
+        });
     }
     let held = TABLE.acquire(place).ok_or(Fault::Stale)?;
-    let object: *const Arc<C::Object> =
-        Handle::from_object(held.value()).ok_or(Fault::Foreign)?;
-    Ok(Ref { object, _held: Some(held) })
+    let object: *const Arc<C::Object> = Handle::from_object(held.value()).ok_or(Fault::Foreign)?;
+    Ok(Ref {
+        object,
+        _held: Some(held),
+    })
 }
 
 /// The object behind a handle; the error names the argument.
@@ -301,8 +330,8 @@ pub fn get<C: Noun>(name: &str, pointer: *const C) -> Result<Ref<C::Object>> {
     lookup(pointer).map_err(|fault| fault.error(name, C::KIND))
 }
 
-/// Runs `f` on the object; for signal handlers: nothing is allocated and no destructor runs. `f` keeps to
-/// that too; an error of it has a static message.
+/// Runs `f` on the object; for signal handlers: nothing is allocated and no destructor runs. `f`
+/// keeps to that too; an error of it has a static message.
 pub fn in_signal<C: Noun>(
     pointer: *const C,
     f: impl FnOnce(&C::Object) -> Result<()>,
@@ -316,7 +345,9 @@ pub fn in_signal<C: Noun>(
         Some(object) => f(object),
         None => return Fault::Foreign.status() as hysock_status,
     };
-    outcome.err().map_or(HYSOCK_OK, |error| error.status as hysock_status)
+    outcome
+        .err()
+        .map_or(HYSOCK_OK, |error| error.status as hysock_status)
 }
 
 /// Makes a handle. The one reference that C owns with it ends in [`free`].
@@ -330,14 +361,18 @@ pub fn give_or<C: Noun>(
     end: impl FnOnce(&Arc<C::Object>),
 ) -> Result<*mut C> {
     let object = Handle::into_object(object);
-    TABLE.insert(C::KIND as u32, object).map(to_pointer).map_err(|object| {
-        if let Some(object) = Handle::from_object(&object) {
-            end(object);
-        }
-        let name = kind_name(C::KIND).unwrap_or("handle");
-        let message = format!("there is no room for one more {name}: too many handles are alive");
-        Error::new(Status::Limit, Operation::None, message)
-    })
+    TABLE
+        .insert(C::KIND as u32, object)
+        .map(to_pointer)
+        .map_err(|object| {
+            if let Some(object) = Handle::from_object(&object) {
+                end(object);
+            }
+            let name = kind_name(C::KIND).unwrap_or("handle");
+            let message =
+                format!("there is no room for one more {name}: too many handles are alive");
+            Error::new(Status::Limit, Operation::None, message)
+        })
 }
 
 /// The handle that stands for "there was no room for one".
@@ -345,11 +380,13 @@ pub fn full<C: Noun>() -> *mut C {
     without_provenance_mut(token::encode(FULL.0, FULL.1) as usize)
 }
 
-/// Ends a handle, then the object by `end`. When that fails, which is the case in a forked child only,
-/// the object stays where it is for ever: it belongs to the parent. A handle that cannot be used is
-/// passed over, as NULL is.
+/// Ends a handle, then the object by `end`. When that fails, which is the case in a forked child
+/// only, the object stays where it is for ever: it belongs to the parent. A handle that cannot be
+/// used is passed over, as NULL is.
 pub fn free<C: Noun>(pointer: *const C, end: impl FnOnce(&Arc<C::Object>) -> Result<()>) {
-    let Some(held) = place_of(pointer).ok().and_then(|place| TABLE.close(place)) else { return };
+    let Some(held) = place_of(pointer).ok().and_then(|place| TABLE.close(place)) else {
+        return;
+    };
     if let Some(object) = Handle::from_object(held.value())
         && end(object).is_err()
     {
@@ -357,8 +394,8 @@ pub fn free<C: Noun>(pointer: *const C, end: impl FnOnce(&Arc<C::Object>) -> Res
     }
 }
 
-/// Runs a callback that gets `pointer`, the handle of `object`: its own calls with that handle, which
-/// are nearly all that callbacks do, need not count references.
+/// Runs a callback that gets `pointer`, the handle of `object`: its own calls with that handle,
+/// which are nearly all that callbacks do, need not count references.
 pub fn lend<C: Noun>(object: &Arc<C::Object>, pointer: *const C, callback: impl FnOnce()) {
     struct Before((usize, *const ()));
     impl Drop for Before {

@@ -31,7 +31,13 @@ fn a_token_says_what_was_put_into_it_and_is_no_address() {
             }
         }
     }
-    let token = token::encode(1, Place { index: 5, generation: 6 });
+    let token = token::encode(
+        1,
+        Place {
+            index: 5,
+            generation: 6,
+        },
+    );
     for bit in [47, 53, 54, 55, 56, 62, 63] {
         assert_eq!(token::decode(token ^ 1 << bit), None, "bit {bit}");
     }
@@ -70,14 +76,32 @@ fn an_object_in_use_outlives_its_handle() {
 fn each_fault_is_told_apart() {
     let handle = listener();
     let of_other_kind: *const hysock_server = handle.cast();
-    assert_eq!(fault(of_other_kind), Fault::Kind(HYSOCK_KIND_LISTENER_CONFIG));
+    assert_eq!(
+        fault(of_other_kind),
+        Fault::Kind(HYSOCK_KIND_LISTENER_CONFIG)
+    );
     assert_eq!(fault(null::<Listener>()), Fault::Null);
     let local = 1_u64;
-    assert_eq!(fault(std::ptr::from_ref(&local).cast::<Listener>()), Fault::Foreign);
-    assert_eq!(fault(without_provenance::<Listener>(usize::MAX)), Fault::Foreign);
+    assert_eq!(
+        fault(std::ptr::from_ref(&local).cast::<Listener>()),
+        Fault::Foreign
+    );
+    assert_eq!(
+        fault(without_provenance::<Listener>(usize::MAX)),
+        Fault::Foreign
+    );
     assert_eq!(fault(full::<Listener>()), Fault::Full);
-    let never = token::encode(HYSOCK_KIND_LISTENER_CONFIG, Place { index: 999_999, generation: 1 });
-    assert_eq!(fault(without_provenance::<Listener>(never as usize)), Fault::Stale);
+    let never = token::encode(
+        HYSOCK_KIND_LISTENER_CONFIG,
+        Place {
+            index: 999_999,
+            generation: 1,
+        },
+    );
+    assert_eq!(
+        fault(without_provenance::<Listener>(never as usize)),
+        Fault::Stale
+    );
     drop_handle(of_other_kind);
     assert!(get("config", handle).is_ok(), "freed as another kind");
     drop_handle(handle);
@@ -85,9 +109,15 @@ fn each_fault_is_told_apart() {
     let error = |pointer| get("server", pointer).err().unwrap();
     let kind = error(of_other_kind);
     assert_eq!(kind.status, Status::BadHandle);
-    assert_eq!(kind.message, "server is a hysock_listener_config, not a hysock_server");
+    assert_eq!(
+        kind.message,
+        "server is a hysock_listener_config, not a hysock_server"
+    );
     let null = error(null::<hysock_server>());
-    assert_eq!((null.status, &*null.message), (Status::InvalidArgument, "server is NULL"));
+    assert_eq!(
+        (null.status, &*null.message),
+        (Status::InvalidArgument, "server is NULL")
+    );
 }
 
 #[test]
@@ -101,7 +131,9 @@ fn handles_that_cannot_be_used_are_passed_over_by_free() {
 fn what_cannot_be_ended_stays_alive() {
     let handle = listener();
     let weak = Arc::downgrade(&get("config", handle).unwrap());
-    free(handle, |_| Err(Error::new(Status::Forked, Operation::None, "a child")));
+    free(handle, |_| {
+        Err(Error::new(Status::Forked, Operation::None, "a child"))
+    });
     assert!(weak.upgrade().is_some());
     assert_eq!(fault(handle), Fault::Stale);
 }
@@ -116,40 +148,41 @@ fn a_lent_handle_works_as_any_other() {
         assert!(inside._held.is_none() && Arc::ptr_eq(&inside, &object));
         assert!(get("config", other).unwrap()._held.is_some());
         let of_other_kind: *const hysock_server = handle.cast();
-        assert_eq!(fault(of_other_kind), Fault::Kind(HYSOCK_KIND_LISTENER_CONFIG));
+        assert_eq!(
+            fault(of_other_kind),
+            Fault::Kind(HYSOCK_KIND_LISTENER_CONFIG)
+        );
         drop_handle(handle);
         assert_eq!(fault(handle), Fault::Stale, "freed inside its own callback");
-        assert!(inside.clone().into_inner_is_none());
+        assert_eq!(Arc::strong_count(&object), 1, "the table's own is gone");
+        assert!(Arc::ptr_eq(&inside, &object));
     });
     assert_eq!(LENT.get().0, 0);
     drop_handle(other);
-}
-
-trait Shared {
-    fn into_inner_is_none(self) -> bool;
-}
-
-impl<T> Shared for Arc<T> {
-    fn into_inner_is_none(self) -> bool {
-        Arc::into_inner(self).is_none()
-    }
 }
 
 #[test]
 fn a_signal_handler_finds_the_object() {
     let handle = listener();
     assert_eq!(in_signal(handle, |_| Ok(())), HYSOCK_OK);
-    assert_eq!(in_signal(handle, |_| Err(Error::state("no"))), Status::State as i32);
+    assert_eq!(
+        in_signal(handle, |_| Err(Error::state("no"))),
+        Status::State as i32
+    );
     drop_handle(handle);
     assert_eq!(in_signal(handle, |_| Ok(())), Status::BadHandle as i32);
-    assert_eq!(in_signal(null::<Listener>(), |_| Ok(())), Status::InvalidArgument as i32);
+    assert_eq!(
+        in_signal(null::<Listener>(), |_| Ok(())),
+        Status::InvalidArgument as i32
+    );
 }
 
 #[test]
 fn live_handles_are_counted_by_kind() {
     let live = || hysock_handles_live(HYSOCK_KIND_RUNTIME_CONFIG);
     assert_eq!(live(), 0);
-    let handles: [*mut hysock_runtime_config; 3] = std::array::from_fn(|_| super::super::config::new());
+    let handles: [*mut hysock_runtime_config; 3] =
+        std::array::from_fn(|_| super::super::config::new());
     assert_eq!(live(), 3);
     assert!(hysock_handles_live(HYSOCK_KIND_ANY) >= 3);
     drop_handle(handles[0]);

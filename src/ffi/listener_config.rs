@@ -1,10 +1,10 @@
-//! How a socket file is made: its mode, its backlog, and what happens to a file that a dead program left
-//! behind. Given to hysock_server_add_listener(); all of it is options, NULL is the defaults.
+//! How a socket file is made: its mode, its backlog, and what happens to a file that a dead program
+//! left behind. Given to hysock_server_add_listener(); all of it is options, NULL is the defaults.
 //!
-//! A listener never takes the place of a living one (HYSOCK_E_IN_USE, the message says whose it is) and
-//! never touches a file that is no socket (HYSOCK_E_WRONG_TYPE). Its file is born with the right mode,
-//! whatever the umask, and is removed at the end if it is still ours. Beside it stays a small lock file,
-//! `.NAME.lock`, on purpose.
+//! A listener never takes the place of a living one (HYSOCK_E_IN_USE, the message says whose it is)
+//! and never touches a file that is no socket (HYSOCK_E_WRONG_TYPE). Its file is born with the
+//! right mode, whatever the umask, and is removed at the end if it is still ours. Beside it stays a
+//! small lock file, `.NAME.lock`, on purpose.
 
 use super::boundary;
 use super::config;
@@ -26,8 +26,8 @@ pub const HYSOCK_STALE_REPLACE: i32 = 2;
 
 /// Make a config that holds the defaults.
 ///
-/// Never NULL: when no memory for handles is left, the result is a handle that every use refuses with
-/// HYSOCK_E_LIMIT.
+/// Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+/// with HYSOCK_E_LIMIT.
 ///
 /// Thread: any.
 /// Owns: free the result with hysock_listener_config_free().
@@ -38,8 +38,8 @@ pub extern "C" fn hysock_listener_config_new() -> *mut hysock_listener_config {
     config::new()
 }
 
-/// Set the permission bits of the socket file: 0001 to 0777, 0600 by default. Who may write to the file
-/// may connect. The umask does not touch them.
+/// Set the permission bits of the socket file: 0001 to 0777, 0600 by default. Who may write to the
+/// file may connect. The umask does not touch them.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -55,8 +55,8 @@ pub extern "C" fn hysock_listener_config_set_mode(
     })
 }
 
-/// Set how many connections may wait to be accepted: 1 to 2147483647. By default as many as the system
-/// allows (/proc/sys/net/core/somaxconn), which is also the most that it ever gives.
+/// Set how many connections may wait to be accepted: 1 to 2147483647. By default as many as the
+/// system allows (/proc/sys/net/core/somaxconn), which is also the most that it ever gives.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -72,8 +72,8 @@ pub extern "C" fn hysock_listener_config_set_backlog(
     })
 }
 
-/// Set what happens to a socket file that nobody listens on any more: HYSOCK_STALE_REPLACE, the default,
-/// or HYSOCK_STALE_REFUSE.
+/// Set what happens to a socket file that nobody listens on any more: HYSOCK_STALE_REPLACE, the
+/// default, or HYSOCK_STALE_REFUSE.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.

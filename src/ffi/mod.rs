@@ -28,44 +28,45 @@
 //!
 //! All else is options. What holds for every function:
 //!
-//! Results. A function that can fail returns a `hysock_status`: HYSOCK_OK is 0, failures are negative.
-//! It is never an HTTP status: a 404 is a success here. Where the last parameter is a `hysock_error`,
-//! it may be NULL; otherwise it is overwritten by each call and says in words what went wrong and what
-//! to do. Counts and descriptors are returned as int32_t, negative = a status. Getters never fail: they
-//! give an empty result. When a function fails, the place for its result holds NULL.
+//! Results. A function that can fail returns a `hysock_status`: HYSOCK_OK is 0, failures are
+//! negative. It is never an HTTP status: a 404 is a success here. Where the last parameter is a
+//! `hysock_error`, it may be NULL; otherwise it is overwritten by each call and says in words what
+//! went wrong and what to do. Counts and descriptors are returned as int32_t, negative = a status.
+//! Getters never fail: they give an empty result. When a function fails, the place for its result
+//! holds NULL.
 //!
-//! Handles. The pointers to the types below are no addresses but checked numbers. One that is freed,
-//! freed twice, of the wrong kind or made up gives HYSOCK_E_BAD_HANDLE from any function and on any
-//! thread, never a crash. Equal pointers are the same object. Free functions take NULL, never block, and
-//! may be called anywhere, in any order, also inside callbacks.
+//! Handles. The pointers to the types below are no addresses but checked numbers. One that is
+//! freed, freed twice, of the wrong kind or made up gives HYSOCK_E_BAD_HANDLE from any function and
+//! on any thread, never a crash. Equal pointers are the same object. Free functions take NULL,
+//! never block, and may be called anywhere, in any order, also inside callbacks.
 //!
 //! Text. `const char *` is NUL-terminated; where a length follows, HYSOCK_NTS says that it is. All
-//! input is copied before a function returns. A `hysock_str` that comes out is not NUL-terminated (print
-//! it with HYSOCK_PRI) and is good as long as its handle; bodies are followed by an uncounted NUL. Times
-//! are milliseconds; 0 is "do not wait", HYSOCK_FOREVER is no limit.
+//! input is copied before a function returns. A `hysock_str` that comes out is not NUL-terminated
+//! (print it with HYSOCK_PRI) and is good as long as its handle; bodies are followed by an
+//! uncounted NUL. Times are milliseconds; 0 is "do not wait", HYSOCK_FOREVER is no limit.
 //!
-//! Configs hold values. A NULL config is all defaults; a config is read once and may be freed at once.
-//! It remembers the first setter that was refused, and whoever reads it fails with that message: checking
-//! each setter is allowed, never needed. 0 is refused; HYSOCK_FOREVER and HYSOCK_UNLIMITED turn a
-//! limit off where that is possible.
+//! Configs hold values. A NULL config is all defaults; a config is read once and may be freed at
+//! once. It remembers the first setter that was refused, and whoever reads it fails with that
+//! message: checking each setter is allowed, never needed. 0 is refused; HYSOCK_FOREVER and
+//! HYSOCK_UNLIMITED turn a limit off where that is possible.
 //!
-//! Callbacks are a function, a `userdata` that it gets, and a `drop` that is called with `userdata` once,
-//! after the last call of the function; when the registration fails, before it returns. `drop` may be
-//! NULL. No handle ever has two callbacks at once. A C++ exception must not leave a callback.
+//! Callbacks are a function, a `userdata` that it gets, and a `drop` that is called with `userdata`
+//! once, after the last call of the function; when the registration fails, before it returns.
+//! `drop` may be NULL. No handle ever has two callbacks at once. A C++ exception must not leave a
+//! callback.
 //!
-//! Threads. Every function may be called on any thread. The library's threads block all signals but the
-//! synchronous ones, and it changes no signal disposition, prints nothing, and keeps `errno` as it was.
-//! Async-signal-safe are hysock_queue_wake() and hysock_server_shutdown_signal(), nothing else. A call
-//! that would wait for itself is refused with HYSOCK_E_WOULD_DEADLOCK.
+//! Threads. Every function may be called on any thread. The library's threads block all signals but
+//! the synchronous ones, and it changes no signal disposition, prints nothing, and keeps `errno` as
+//! it was. Async-signal-safe are hysock_queue_wake() and hysock_server_shutdown_signal(), nothing
+//! else. A call that would wait for itself is refused with HYSOCK_E_WOULD_DEADLOCK.
 //!
-//! The end. A shutdown begins it, a wait is the barrier: when it returns HYSOCK_OK, no callback of that
-//! handle runs or will run, and its drops have run.
+//! The end. A shutdown begins it, a wait is the barrier: when it returns HYSOCK_OK, no callback of
+//! that handle runs or will run, and its drops have run.
 //!
-//! Fork. Threads do not survive fork(2): daemonize first. In a child, a runtime and what hangs on it give
-//! HYSOCK_E_FORKED, and freeing them leaves the parent's sockets alone. Configs, and clients without a
-//! runtime, go on working.
+//! Fork. Threads do not survive fork(2): daemonize first. In a child, a runtime and what hangs on
+//! it give HYSOCK_E_FORKED, and freeing them leaves the parent's sockets alone. Configs, and
+//! clients without a runtime, go on working.
 
-#![allow(unsafe_code)]
 #![allow(non_camel_case_types)]
 // What a caller must keep to stands in the header's words, once for all functions: see above.
 #![allow(clippy::missing_safety_doc)]
@@ -73,6 +74,7 @@
 mod boundary;
 mod closure;
 mod config;
+mod free_list;
 mod slots;
 
 pub mod call;

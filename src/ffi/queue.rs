@@ -1,9 +1,10 @@
-//! Where callbacks run. By default on the runtime's callback threads (pool delivery: they may block,
-//! and handlers run in parallel). With HYSOCK_DELIVERY_INLINE on the I/O thread itself: the fastest, but
-//! a callback must never block. With a queue on the thread that dispatches it, one after another, so that
-//! a program with an event loop of its own needs no locks.
+//! Where callbacks run. By default on the runtime's callback threads (pool delivery: they may
+//! block, and handlers run in parallel). With HYSOCK_DELIVERY_INLINE on the I/O thread itself: the
+//! fastest, but a callback must never block. With a queue on the thread that dispatches it, one
+//! after another, so that a program with an event loop of its own needs no locks.
 //!
-//! A queue has one descriptor for poll, epoll or any loop. It is readable exactly while something waits:
+//! A queue has one descriptor for poll, epoll or any loop. It is readable exactly while something
+//! waits:
 //!
 //!     hysock_queue_new(runtime, &queue, &err);
 //!     hysock_server_config_set_queue(config, queue);
@@ -58,10 +59,10 @@ pub unsafe extern "C" fn hysock_queue_new(
 
 /// Run callbacks that wait, at most `max` of them, on this thread; returns how many ran.
 ///
-/// When nothing waits, it waits up to `timeout_ms` milliseconds (0: not at all, HYSOCK_FOREVER: until
-/// something comes) for the first one. hysock_queue_wake() ends the waiting with 0. Several threads may
-/// dispatch one queue; no handle ever has two callbacks at once. Callbacks may call this for another
-/// queue, but not wait in it.
+/// When nothing waits, it waits up to `timeout_ms` milliseconds (0: not at all, HYSOCK_FOREVER:
+/// until something comes) for the first one. hysock_queue_wake() ends the waiting with 0. Several
+/// threads may dispatch one queue; no handle ever has two callbacks at once. Callbacks may call
+/// this for another queue, but not wait in it.
 ///
 /// Thread: any but I/O threads.
 /// Errors: negative: HYSOCK_E_SHUT_DOWN when the queue was freed or its runtime has ended;
@@ -80,8 +81,8 @@ pub extern "C" fn hysock_queue_dispatch(
     })
 }
 
-/// Free a queue. What waits in it is withdrawn: those callbacks do not run, exchanges among them are
-/// answered with a 500, and drops run.
+/// Free a queue. What waits in it is withdrawn: those callbacks do not run, exchanges among them
+/// are answered with a 500, and drops run.
 ///
 /// Thread: any, also inside its own callbacks.
 /// Errors: none; NULL and handles that were freed before are passed over.
@@ -97,8 +98,9 @@ pub extern "C" fn hysock_queue_free(queue: *mut hysock_queue) {
     });
 }
 
-/// The descriptor to watch: readable exactly while something waits, or a wake. It stays the queue's: do
-/// not read, write or close it. Level-triggered; with an edge-triggered epoll dispatch until 0 comes back.
+/// The descriptor to watch: readable exactly while something waits, or a wake. It stays the
+/// queue's: do not read, write or close it. Level-triggered; with an edge-triggered epoll dispatch
+/// until 0 comes back.
 ///
 /// Thread: any.
 /// Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.

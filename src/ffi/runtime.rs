@@ -47,14 +47,15 @@ pub type hysock_log_fn =
 
 /// Start the library's threads.
 ///
-/// `config` may be NULL for one I/O thread and four callback threads, and may be freed as soon as this
-/// returns. Daemonize first: threads do not survive fork(2). When no thread or descriptor is to be had,
-/// that is an error here, and nothing is left behind.
+/// `config` may be NULL for one I/O thread and four callback threads, and may be freed as soon as
+/// this returns. Daemonize first: threads do not survive fork(2). When no thread or descriptor is
+/// to be had, that is an error here, and nothing is left behind.
 ///
 /// Thread: any.
 /// Owns: free `*runtime` with hysock_runtime_free().
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
-/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM, HYSOCK_E_UNSUPPORTED by a kernel before
+/// 4.14; HYSOCK_E_PANIC, which any function can give, would be a bug in hysock.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_runtime_new(
@@ -68,13 +69,16 @@ pub unsafe extern "C" fn hysock_runtime_new(
         // SAFETY: C gives NULL or a variable for the result.
         let runtime = unsafe { Out::for_handle("runtime", runtime) }?;
         let started = Runtime::start(&config::read(config)?)?;
-        runtime.set(handle::give_or::<hysock_runtime>(started, |started| started.release())?);
+        runtime.set(handle::give_or::<hysock_runtime>(started, |started| {
+            started.release()
+        })?);
         Ok(())
     })
 }
 
-/// Begin the end of everything on the runtime: no new connections and requests, answers in flight may
-/// finish for `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed.
+/// Begin the end of everything on the runtime: no new connections and requests, answers in flight
+/// may finish for `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are
+/// closed.
 ///
 /// Returns at once; hysock_runtime_wait() is the barrier.
 ///
@@ -94,12 +98,12 @@ pub unsafe extern "C" fn hysock_runtime_shutdown(
     })
 }
 
-/// Wait until the runtime has ended: no callback of anything on it runs or will run, all drops have run,
-/// every thread is joined.
+/// Wait until the runtime has ended: no callback of anything on it runs or will run, all drops have
+/// run, every thread is joined.
 ///
-/// It begins nothing: call hysock_runtime_shutdown() first. Queues of servers and clients that have not
-/// ended yet are dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks; HYSOCK_FOREVER
-/// waits for as long as it takes.
+/// It begins nothing: call hysock_runtime_shutdown() first. Queues of servers and clients that have
+/// not ended yet are dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks;
+/// HYSOCK_FOREVER waits for as long as it takes.
 ///
 /// Thread: any but the library's own.
 /// Errors: HYSOCK_E_TIMED_OUT, whose message says what still runs; HYSOCK_E_WOULD_DEADLOCK inside a
@@ -118,8 +122,8 @@ pub unsafe extern "C" fn hysock_runtime_wait(
     })
 }
 
-/// Free a runtime. One that still runs is ended at once: connections are closed and callbacks that have
-/// not begun are withdrawn. Never waits; to know that all has ended, wait first.
+/// Free a runtime. One that still runs is ended at once: connections are closed and callbacks that
+/// have not begun are withdrawn. Never waits; to know that all has ended, wait first.
 ///
 /// In a forked child the parent's threads and sockets are left alone.
 ///
@@ -139,14 +143,14 @@ pub extern "C" fn hysock_runtime_free(runtime: *mut hysock_runtime) {
 
 /// Send log lines of `level` and graver ones to `fn`; a later call replaces an earlier one.
 ///
-/// `queue` NULL means that lines come on a callback thread; else on whoever dispatches that queue. Lines
-/// wait in a bounded buffer; when `fn` is too slow the rest is counted, and the count is a line. Without
-/// this function nothing is logged anywhere.
+/// `queue` NULL means that lines come on a callback thread; else on whoever dispatches that queue.
+/// Lines wait in a bounded buffer; when `fn` is too slow the rest is counted, and the count is a
+/// line. Without this function nothing is logged anywhere.
 ///
 /// Thread: any.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
-/// Errors: HYSOCK_E_INVALID_ARGUMENT for a level that is none and a `fn` of NULL; HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT for a level that is none and a `fn` of NULL;
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_runtime_on_log(
@@ -164,9 +168,8 @@ pub unsafe extern "C" fn hysock_runtime_on_log(
     boundary::with_error(err, || {
         let closure = Closure::new("fn", r#fn, userdata)?;
         let runtime = handle::get("runtime", runtime)?;
-        let level = Level::from_i32(level).ok_or_else(|| {
-            Error::argument(format!("level: {level} is not one of HYSOCK_LOG_*"))
-        })?;
+        let level = Level::from_i32(level)
+            .ok_or_else(|| Error::argument(format!("level: {level} is not one of HYSOCK_LOG_*")))?;
         let queue = match queue.is_null() {
             true => None,
             false => Some(handle::get("queue", queue)?),
@@ -197,8 +200,8 @@ pub extern "C" fn hysock_runtime_config_new() -> *mut hysock_runtime_config {
 
 /// Set how many threads do the I/O: 1 to 64, 1 by default.
 ///
-/// One is right for most: it carries some 200,000 small requests a second. More spread connections over
-/// cores; each connection stays on its thread.
+/// One is right for most: it carries some 200,000 small requests a second. More spread connections
+/// over cores; each connection stays on its thread.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -277,9 +280,9 @@ pub unsafe extern "C" fn hysock_runtime_config_set_thread_name(
 
 /// Set functions that run on each library thread: `start` before anything else, `stop` as the last.
 ///
-/// For what a host needs on each thread that runs its callbacks: attaching to an interpreter, unblocking
-/// a signal, naming a thread. Either may be NULL. They may run on several threads at once. `drop` is
-/// called when the config and every runtime made with it are done with them.
+/// For what a host needs on each thread that runs its callbacks: attaching to an interpreter,
+/// unblocking a signal, naming a thread. Either may be NULL. They may run on several threads at
+/// once. `drop` is called when the config and every runtime made with it are done with them.
 ///
 /// Thread: any.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
@@ -296,8 +299,13 @@ pub unsafe extern "C" fn hysock_runtime_config_set_thread_hooks(
     let userdata = Userdata::new(userdata, drop);
     boundary::status_only(|| {
         let config = handle::get("config", config)?;
-        let hooks: Arc<dyn ThreadHooks> = Arc::new(Hooks { start, stop, userdata });
-        // Earlier hooks end here, where the config's lock is free again: their drop is the user's code.
+        let hooks: Arc<dyn ThreadHooks> = Arc::new(Hooks {
+            start,
+            stop,
+            userdata,
+        });
+        // Earlier hooks end here, where the config's lock is free again: their drop is the user's
+        // code.
         let before = config.set(|config| Ok(config.hooks.replace(hooks)))?;
         std::mem::drop(before);
         Ok(())

@@ -2,19 +2,20 @@
 //!
 //! Needed: hysock_server_serve(), which is hysock_server_new(), hysock_server_add_listener(),
 //! hysock_server_add_route() and hysock_server_start() in one; then hysock_server_shutdown() (or
-//! hysock_server_shutdown_signal() in a signal handler), hysock_server_wait(), hysock_server_free().
-//! The four single steps are for several routes or sockets; hysock_server_on_closed() and configs are
-//! options.
+//! hysock_server_shutdown_signal() in a signal handler), hysock_server_wait(),
+//! hysock_server_free(). The four single steps are for several routes or sockets;
+//! hysock_server_on_closed() and configs are options.
 //!
-//! Handlers run in parallel on the callback threads unless the config says otherwise. An exchange is lent
-//! to its handler: see there. A route whose path fits wins with its own method over one for every method;
-//! a path that fits with other methods only gets a 405, one that fits nowhere a 404, both without a handler.
+//! Handlers run in parallel on the callback threads unless the config says otherwise. An exchange
+//! is lent to its handler: see there. A route whose path fits wins with its own method over one for
+//! every method; a path that fits with other methods only gets a 405, one that fits nowhere a 404,
+//! both without a handler.
 
 use super::boundary::{self, Out};
 use super::closure::{Closure, Userdata};
 use super::config;
 use super::error::{ErrorOut, hysock_error};
-use super::exchange::{self, hysock_exchange_fn};
+use super::exchange::{self, hysock_exchange};
 use super::handle;
 use super::listener_config::hysock_listener_config;
 use super::runtime::hysock_runtime;
@@ -35,8 +36,12 @@ pub struct hysock_server {
     _opaque: [u8; 0],
 }
 
-/// Runs once when the server has ended, after its last handler: `reason` is HYSOCK_OK when all answers
-/// were sent, HYSOCK_E_TIMED_OUT when the drain's deadline cut `aborted` of them short.
+/// Handles one request. The exchange is lent: see hysock_exchange_defer().
+pub type hysock_exchange_fn =
+    Option<unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void)>;
+
+/// Runs once when the server has ended, after its last handler: `reason` is HYSOCK_OK when all
+/// answers were sent, HYSOCK_E_TIMED_OUT when the drain's deadline cut `aborted` of them short.
 pub type hysock_server_closed_fn = Option<
     unsafe extern "C-unwind" fn(
         server: *mut hysock_server,
@@ -46,16 +51,18 @@ pub type hysock_server_closed_fn = Option<
     ),
 >;
 
-/// Listen at `address` and hand every request to `fn`: new, add_listener, add_route and start in one.
+/// Listen at `address` and hand every request to `fn`: new, add_listener, add_route and start in
+/// one.
 ///
 /// `address` is a path, or `@name` for an abstract socket, or a URL such as `unix:///run/x.sock`;
-/// `address_len` may be HYSOCK_NTS. A relative path becomes absolute here. `config` may be NULL for the
-/// defaults and may be freed as soon as this returns. The file is made with mode 0600; for another one use
-/// the single steps with a hysock_listener_config. `*server` is set before the first request arrives.
+/// `address_len` may be HYSOCK_NTS. A relative path becomes absolute here. `config` may be NULL for
+/// the defaults and may be freed as soon as this returns. The file is made with mode 0600; for
+/// another one use the single steps with a hysock_listener_config. `*server` is set before the
+/// first request arrives.
 ///
 /// Thread: any.
-/// Owns: free `*server` with hysock_server_free(); `userdata` is ours until `drop` is called with it,
-/// which also happens when this fails.
+/// Owns: free `*server` with hysock_server_free(); `userdata` is ours until `drop` is called with
+/// it, which also happens when this fails.
 /// Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT for a directory that is not there,
 /// HYSOCK_E_WRONG_TYPE; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
 /// HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
@@ -89,8 +96,9 @@ pub unsafe extern "C" fn hysock_server_serve(
         if served.is_err() {
             out.set(std::ptr::null_mut());
             end(pointer);
-            // The handler's drop has run when a registration fails. At once in all cases but one: the
-            // runtime was shut down between two of these steps, and a callback thread drops it now.
+            // The handler's drop has run when a registration fails. At once in all cases but one:
+            // the runtime was shut down between two of these steps, and a callback thread drops it
+            // now.
             let _ = server.wait(Some(Duration::from_secs(1)));
         }
         served
@@ -102,15 +110,16 @@ fn serve(
     address: &Address,
     handler: impl FnOnce() -> crate::http::server::Handler,
 ) -> Result<()> {
-    // The listener first: nearly all that fails fails there, and then there is no handler to take back.
+    // The listener first: nearly all that fails fails there, and then there is no handler to take
+    // back.
     server.add_listener(address, &ListenerOptions::default())?;
     server.add_route(None, None, handler())?;
     server.start()
 }
 
-/// Begin the end: no new connections, idle ones are closed, answers in flight may finish for `drain_ms`
-/// milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed. The socket file is removed
-/// at once.
+/// Begin the end: no new connections, idle ones are closed, answers in flight may finish for
+/// `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed. The socket
+/// file is removed at once.
 ///
 /// Returns at once; hysock_server_wait() is the barrier. A second call with 0 cuts a drain short.
 ///
@@ -149,13 +158,13 @@ pub extern "C" fn hysock_server_shutdown_signal(server: *mut hysock_server) -> h
 
 /// Wait until the server has ended: no callback of it runs or will run, its drops have run.
 ///
-/// It begins nothing: a program may wait here for its life, until a signal handler begins the end. In
-/// queue delivery the queue is dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks;
-/// HYSOCK_FOREVER waits for as long as it takes.
+/// It begins nothing: a program may wait here for its life, until a signal handler begins the end.
+/// In queue delivery the queue is dispatched on the calling thread meanwhile. `timeout_ms` 0 only
+/// asks; HYSOCK_FOREVER waits for as long as it takes.
 ///
 /// Thread: any but the library's own.
-/// Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback; HYSOCK_E_INVALID_ARGUMENT,
-/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback;
+/// HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_server_wait(
@@ -170,9 +179,9 @@ pub unsafe extern "C" fn hysock_server_wait(
     })
 }
 
-/// Free a server. One that still runs is ended at once: connections are closed, callbacks that have not
-/// begun are withdrawn, exchanges that were deferred stay yours. Never waits; the drops run a little
-/// later.
+/// Free a server. One that still runs is ended at once: connections are closed, callbacks that have
+/// not begun are withdrawn, exchanges that were deferred stay yours. Never waits; the drops run a
+/// little later.
 ///
 /// In a forked child the parent's socket file and connections are left alone.
 ///
@@ -214,16 +223,18 @@ pub unsafe extern "C" fn hysock_server_new(
         // SAFETY: C gives NULL or a variable for the result.
         let server = unsafe { Out::for_handle("server", server) }?;
         let made = Server::new(&*handle::get("runtime", runtime)?, &config::read(config)?)?;
-        server.set(handle::give_or::<hysock_server>(made, |made| made.release())?);
+        server.set(handle::give_or::<hysock_server>(made, |made| {
+            made.release()
+        })?);
         Ok(())
     })
 }
 
 /// Hand requests with this method and path to `fn`; before the start only.
 ///
-/// `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body. `path` is
-/// compared byte by byte with the request's, undecoded and without the query; NULL is every path that no
-/// other route has.
+/// `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
+/// `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
+/// every path that no other route has.
 ///
 /// Thread: any.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
@@ -247,22 +258,21 @@ pub unsafe extern "C" fn hysock_server_add_route(
         let closure = Closure::new("fn", r#fn, userdata)?;
         let server = handle::get("server", server)?;
         // SAFETY: C gives NULL or NUL-terminated texts.
-        let (method, path) =
-            unsafe { (opt_string("method", method)?, opt_string("path", path)?) };
+        let (method, path) = unsafe { (opt_string("method", method)?, opt_string("path", path)?) };
         server.add_route(method, path, exchange::handler(closure))
     })
 }
 
-/// Make a socket at `address` and listen on it; before the start only. Clients may connect from now on;
-/// they are served from the start on.
+/// Make a socket at `address` and listen on it; before the start only. Clients may connect from now
+/// on; they are served from the start on.
 ///
-/// `address` is as for hysock_server_serve(). `config` may be NULL for the defaults and may be freed as
-/// soon as this returns.
+/// `address` is as for hysock_server_serve(). `config` may be NULL for the defaults and may be
+/// freed as soon as this returns.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT for a directory that is not there,
-/// HYSOCK_E_WRONG_TYPE; HYSOCK_E_STATE after the start; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// HYSOCK_E_WRONG_TYPE; HYSOCK_E_STATE after the start; HYSOCK_E_INVALID_ARGUMENT,
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_server_add_listener(
@@ -302,8 +312,8 @@ pub unsafe extern "C" fn hysock_server_start(
 ///
 /// Thread: any.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
-/// Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT,
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_server_on_closed(

@@ -1,8 +1,8 @@
-//! What a server keeps to: where its handlers run, how much it takes, how long it waits. All of it is
-//! options; NULL is the defaults, which suit a daemon's control socket.
+//! What a server keeps to: where its handlers run, how much it takes, how long it waits. All of it
+//! is options; NULL is the defaults, which suit a daemon's control socket.
 //!
-//! What goes beyond a limit gets an answer where HTTP has one (408, 413, 431, 503), then the connection
-//! is closed; other connections do not notice.
+//! What goes beyond a limit gets an answer where HTTP has one (408, 413, 431, 503), then the
+//! connection is closed; other connections do not notice.
 
 use super::boundary;
 use super::config;
@@ -18,8 +18,8 @@ pub struct hysock_server_config {
 
 /// Make a config that holds the defaults.
 ///
-/// Never NULL: when no memory for handles is left, the result is a handle that every use refuses with
-/// HYSOCK_E_LIMIT.
+/// Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+/// with HYSOCK_E_LIMIT.
 ///
 /// Thread: any.
 /// Owns: free the result with hysock_server_config_free().
@@ -66,8 +66,8 @@ pub extern "C" fn hysock_server_config_set_queue(
     })
 }
 
-/// Set the largest request body, in bytes: 1 or more or HYSOCK_UNLIMITED, 1 MiB by default. A larger one
-/// gets a 413 and no handler.
+/// Set the largest request body, in bytes: 1 or more or HYSOCK_UNLIMITED, 1 MiB by default. A
+/// larger one gets a 413 and no handler.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -83,8 +83,8 @@ pub extern "C" fn hysock_server_config_set_max_body(
     })
 }
 
-/// Set the largest request head (request line and headers), in bytes: 8 KiB to 1 MiB, 64 KiB by default.
-/// A larger one gets a 431, as does one with more than 100 headers.
+/// Set the largest request head (request line and headers), in bytes: 8 KiB to 1 MiB, 64 KiB by
+/// default. A larger one gets a 431, as does one with more than 100 headers.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -100,8 +100,8 @@ pub extern "C" fn hysock_server_config_set_max_head(
     })
 }
 
-/// Set how many connections there may be at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by default.
-/// Further ones wait in the backlog.
+/// Set how many connections there may be at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by
+/// default. Further ones wait in the backlog.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -117,8 +117,8 @@ pub extern "C" fn hysock_server_config_set_max_connections(
     })
 }
 
-/// Set how many requests may be without an answer at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by
-/// default. Further ones get a 503 with Retry-After.
+/// Set how many requests may be without an answer at once: 1 to 4294967295 or HYSOCK_UNLIMITED,
+/// 4096 by default. Further ones get a 503 with Retry-After.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -134,8 +134,8 @@ pub extern "C" fn hysock_server_config_set_max_requests(
     })
 }
 
-/// Set how long a client may take to send a request head, in milliseconds: 1 or more or HYSOCK_FOREVER,
-/// 10 seconds by default. Measured to a quarter of a second.
+/// Set how long a client may take to send a request head, in milliseconds: 1 or more or
+/// HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -168,8 +168,8 @@ pub extern "C" fn hysock_server_config_set_idle_timeout(
     })
 }
 
-/// Set how long answers in flight may take after hysock_server_shutdown_signal(), in milliseconds: 1 or
-/// more or HYSOCK_FOREVER, 10 seconds by default. hysock_server_shutdown() takes its own time.
+/// Set how long answers in flight may take after hysock_server_shutdown_signal(), in milliseconds:
+/// 1 or more or HYSOCK_FOREVER, 10 seconds by default. hysock_server_shutdown() takes its own time.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -185,8 +185,8 @@ pub extern "C" fn hysock_server_config_set_drain(
     })
 }
 
-/// Set whether Host must be a proper host name: off by default, since clients on Unix sockets send empty
-/// and odd ones. Missing, doubled and dangerous values get a 400 either way.
+/// Set whether Host must be a proper host name: off by default, since clients on Unix sockets send
+/// empty and odd ones. Missing, doubled and dangerous values get a 400 either way.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.

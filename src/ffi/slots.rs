@@ -1,14 +1,17 @@
 //! The table behind the handles: slots that are never freed, each with a state word that says which
 //! generation lives in it, whether it was closed, and how many use it right now.
 //!
-//! Lock-free throughout, for three reasons: signal handlers use it, a child that forked in the middle
-//! of another thread's call must be able to use it, and connections share nothing that they wait for.
+//! Lock-free throughout, for three reasons: signal handlers use it, a child that forked in the
+//! middle of another thread's call must be able to use it, and connections share nothing that they
+//! wait for.
 //!
-//! The life of a slot: `insert` takes a free one and stores a value with one reference, the owner's.
-//! `acquire` adds a reference while the generation is right and the slot not closed. `close` marks it
-//! closed, once, and hands out the owner's reference. Whoever gives back the last reference takes the
-//! value out, moves the generation on, gives the slot back, and only then drops the value.
+//! The life of a slot: `insert` takes a free one and stores a value with one reference, the
+//! owner's. `acquire` adds a reference while the generation is right and the slot not closed.
+//! `close` marks it closed, once, and hands out the owner's reference. Whoever gives back the last
+//! reference takes the value out, moves the generation on, gives the slot back, and only then drops
+//! the value.
 
+use super::free_list::{FreeList, Node};
 use std::alloc::{Layout, alloc_zeroed};
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
@@ -44,17 +47,11 @@ struct Slot<V> {
     value: UnsafeCell<MaybeUninit<V>>,
     /// What the value is, for counting.
     kind: AtomicU32,
-    /// The queue node that this slot brings along when it is given back; see [`Shard`].
+    /// The queue node that this slot brings along when it is given back.
     node: AtomicU32,
     /// The next slot in the list of orphans, plus one.
     orphan: AtomicU32,
     as_node: Node,
-}
-
-/// An element of a queue of free slots.
-struct Node {
-    next: AtomicU64,
-    slot: AtomicU32,
 }
 
 /// 1024 slots, which belong to one shard.
@@ -63,50 +60,19 @@ struct Segment<V> {
     slots: [Slot<V>; SLOTS as usize],
 }
 
-#[repr(align(64))]
-struct Line<T>(T);
-
-/// A first-in-first-out queue of free slots (Michael and Scott's), and slots that were never used.
-///
-/// A queue holds one node more than slots, so a node does not stay with its slot: whoever takes a slot
-/// out gets the node that became superfluous with it, and brings that one when the slot comes back.
-/// Links carry a counter, so that a slow thread cannot mistake a reused node for the one it saw.
+/// A queue of free slots, and slots that were never used.
 struct Shard {
-    head: Line<AtomicU64>,
-    tail: Line<AtomicU64>,
+    free: FreeList,
     /// `[segment 32][next unused slot in it 32]`.
     unused: AtomicU64,
     /// The node that the empty queue begins with.
     first: Node,
 }
 
-/// A link: `[counter 40][node plus one 24]`; node part 0 is the end.
-const NODE_BITS: u32 = 24;
-
-fn link(counter: u64, node: Option<u32>) -> u64 {
-    counter << NODE_BITS | node.map_or(0, |node| u64::from(node) + 1)
-}
-
-fn counter(link: u64) -> u64 {
-    link >> NODE_BITS
-}
-
-fn node_of(link: u64) -> Option<u32> {
-    ((link & ((1 << NODE_BITS) - 1)) as u32).checked_sub(1)
-}
-
-impl Node {
-    const fn new() -> Node {
-        Node { next: AtomicU64::new(0), slot: AtomicU32::new(0) }
-    }
-}
-
 impl Shard {
     const fn new(index: u32) -> Shard {
-        let first = (ALL + index) as u64 + 1;
         Shard {
-            head: Line(AtomicU64::new(first)),
-            tail: Line(AtomicU64::new(first)),
+            free: FreeList::new(ALL + index),
             unused: AtomicU64::new(SLOTS as u64),
             first: Node::new(),
         }
@@ -124,8 +90,8 @@ pub struct Table<V> {
     orphans: AtomicU32,
 }
 
-// SAFETY: a value is moved in and out by the one thread that holds its slot alone, and shared between
-// threads only by reference in between; everything else in the table is atomic.
+// SAFETY: a value is moved in and out by the one thread that holds its slot alone, and shared
+// between threads only by reference in between; everything else in the table is atomic.
 unsafe impl<V: Send + Sync> Sync for Table<V> {}
 // SAFETY: as above; the raw pointers lead to memory that belongs to the table and is never freed.
 unsafe impl<V: Send + Sync> Send for Table<V> {}
@@ -172,7 +138,9 @@ impl<V: Send + Sync + 'static> Table<V> {
     /// Stores a value; gives it back when the table is full.
     pub fn insert(&'static self, kind: u32, value: V) -> Result<Place, V> {
         self.bury_orphans();
-        let Some(index) = self.take_slot() else { return Err(value) };
+        let Some(index) = self.take_slot() else {
+            return Err(value);
+        };
         let slot = self.taken(index);
         // SAFETY: the slot was free and `take_slot` gave it to this thread alone; with 0 references
         // nobody looks at the value.
@@ -193,15 +161,18 @@ impl<V: Send + Sync + 'static> Table<V> {
             if !is_open(state) || generation(state) != place.generation {
                 return None;
             }
-            match slot.state.compare_exchange_weak(state, state + 1, Acquire, Relaxed) {
+            match slot
+                .state
+                .compare_exchange_weak(state, state + 1, Acquire, Relaxed)
+            {
                 Ok(_) => return Some(self.held(slot, place.index, false)),
                 Err(now) => state = now,
             }
         }
     }
 
-    /// Ends the value for everyone who comes later, and hands out the owner's reference; `None` when
-    /// it had ended already.
+    /// Ends the value for everyone who comes later, and hands out the owner's reference; `None`
+    /// when it had ended already.
     pub fn close(&'static self, place: Place) -> Option<Held<V>> {
         self.bury_orphans();
         let slot = self.slot(place.index)?;
@@ -210,7 +181,10 @@ impl<V: Send + Sync + 'static> Table<V> {
             if !is_open(state) || generation(state) != place.generation {
                 return None;
             }
-            match slot.state.compare_exchange_weak(state, state | CLOSED, Acquire, Relaxed) {
+            match slot
+                .state
+                .compare_exchange_weak(state, state | CLOSED, Acquire, Relaxed)
+            {
                 Ok(_) => {
                     let sole = state & REFERENCES == 1;
                     return Some(self.held(slot, place.index, sole));
@@ -234,14 +208,21 @@ impl<V: Send + Sync + 'static> Table<V> {
     pub fn live(&self, of: impl Fn(u32) -> bool) -> usize {
         let grown = self.grown.load(Acquire);
         let segments = (0..grown).filter_map(|number| self.segment(number * SLOTS));
-        let live = |slot: &&Slot<V>| {
-            is_open(slot.state.load(Acquire)) && of(slot.kind.load(Relaxed))
-        };
-        segments.map(|segment| segment.slots.iter().filter(live).count()).sum()
+        let live =
+            |slot: &&Slot<V>| is_open(slot.state.load(Acquire)) && of(slot.kind.load(Relaxed));
+        segments
+            .map(|segment| segment.slots.iter().filter(live).count())
+            .sum()
     }
 
     fn held(&'static self, slot: &'static Slot<V>, index: u32, sole: bool) -> Held<V> {
-        Held { table: self, slot, index, sole, in_signal: false }
+        Held {
+            table: self,
+            slot,
+            index,
+            sole,
+            in_signal: false,
+        }
     }
 
     fn segment(&self, index: u32) -> Option<&'static Segment<V>> {
@@ -281,7 +262,9 @@ impl<V: Send + Sync + 'static> Table<V> {
         let near = if cfg!(hysock_no_reuse) {
             self.unused_slot(near).or_else(|| self.grow(own))
         } else {
-            self.pop(near).or_else(|| self.unused_slot(near)).or_else(|| self.grow(own))
+            self.pop(near)
+                .or_else(|| self.unused_slot(near))
+                .or_else(|| self.grow(own))
         };
         near.or_else(|| {
             let any = |shard| self.pop(shard).or_else(|| self.unused_slot(shard));
@@ -296,7 +279,10 @@ impl<V: Send + Sync + 'static> Table<V> {
             if next >= SLOTS {
                 return None;
             }
-            match shard.unused.compare_exchange_weak(unused, unused + 1, AcqRel, Acquire) {
+            match shard
+                .unused
+                .compare_exchange_weak(unused, unused + 1, AcqRel, Acquire)
+            {
                 Ok(_) => {
                     let index = segment * SLOTS + next;
                     self.taken(index).node.store(index, Relaxed);
@@ -314,8 +300,8 @@ impl<V: Send + Sync + 'static> Table<V> {
         let number = self.grown.fetch_update(Relaxed, Relaxed, more).ok()?;
         // SAFETY: the layout is not empty.
         let memory = unsafe { alloc_zeroed(Layout::new::<Segment<V>>()) }.cast::<Segment<V>>();
-        // SAFETY: not null it is aligned, ours alone and never freed, and zeros are a valid segment:
-        // atomics that are 0 and uninitialised values.
+        // SAFETY: not null it is aligned, ours alone and never freed, and zeros are a valid
+        // segment: atomics that are 0 and uninitialised values.
         let segment = unsafe { memory.as_ref() }?;
         segment.shard.store(shard as u32, Relaxed);
         self.segments[number as usize].store(memory, Release);
@@ -326,7 +312,12 @@ impl<V: Send + Sync + 'static> Table<V> {
         let seen = shard.unused.load(Relaxed);
         let rest = u64::from(number) << 32 | 1;
         let used_up = seen as u32 >= SLOTS;
-        if !used_up || shard.unused.compare_exchange(seen, rest, AcqRel, Relaxed).is_err() {
+        if !used_up
+            || shard
+                .unused
+                .compare_exchange(seen, rest, AcqRel, Relaxed)
+                .is_err()
+        {
             // Another thread was faster and there are unused slots already: these go to the queue.
             for index in first + 1..first + SLOTS {
                 self.taken(index).node.store(index, Relaxed);
@@ -337,64 +328,24 @@ impl<V: Send + Sync + 'static> Table<V> {
     }
 
     fn pop(&self, shard: &Shard) -> Option<u32> {
-        loop {
-            let head = shard.head.0.load(Acquire);
-            let tail = shard.tail.0.load(Acquire);
-            let first = node_of(head)?;
-            let next = self.node(first).next.load(Acquire);
-            if head != shard.head.0.load(Acquire) {
-                continue;
-            }
-            let after = node_of(next)?;
-            if node_of(tail) == Some(first) {
-                // The tail lags behind: help it.
-                let moved = link(counter(tail) + 1, Some(after));
-                shard.tail.0.compare_exchange(tail, moved, AcqRel, Relaxed).ok();
-                continue;
-            }
-            // Read before the exchange: afterwards the node may be on its way again.
-            let index = self.node(after).slot.load(Relaxed);
-            let moved = link(counter(head) + 1, Some(after));
-            if shard.head.0.compare_exchange_weak(head, moved, AcqRel, Relaxed).is_ok() {
-                self.taken(index).node.store(first, Relaxed);
-                return Some(index);
-            }
-        }
+        let (index, spare) = shard.free.pop(|node| self.node(node))?;
+        self.taken(index).node.store(spare, Relaxed);
+        Some(index)
     }
 
     fn push(&self, index: u32) {
-        let shard = self.home(index);
-        let number = self.taken(index).node.load(Relaxed);
-        let node = self.node(number);
-        node.slot.store(index, Relaxed);
-        node.next.store(link(counter(node.next.load(Relaxed)) + 1, None), Release);
-        loop {
-            let tail = shard.tail.0.load(Acquire);
-            let last = node_of(tail).expect("a queue has at least one node");
-            let next = self.node(last).next.load(Acquire);
-            if tail != shard.tail.0.load(Acquire) {
-                continue;
-            }
-            if let Some(after) = node_of(next) {
-                let moved = link(counter(tail) + 1, Some(after));
-                shard.tail.0.compare_exchange(tail, moved, AcqRel, Relaxed).ok();
-                continue;
-            }
-            let joined = link(counter(next) + 1, Some(number));
-            let last = &self.node(last).next;
-            if last.compare_exchange_weak(next, joined, AcqRel, Relaxed).is_ok() {
-                let moved = link(counter(tail) + 1, Some(number));
-                shard.tail.0.compare_exchange(tail, moved, AcqRel, Relaxed).ok();
-                return;
-            }
-        }
+        let spare = self.taken(index).node.load(Relaxed);
+        self.home(index)
+            .free
+            .push(index, spare, |node| self.node(node));
     }
 
-    /// Takes out the value of a closed slot without references, gives the slot back, drops the value.
+    /// Takes out the value of a closed slot without references, gives the slot back, drops the
+    /// value.
     fn destroy(&self, index: u32) {
         let slot = self.taken(index);
-        // SAFETY: the slot is closed and this thread gave back its last reference, so nobody else can
-        // reach the value, and it is taken out only here.
+        // SAFETY: the slot is closed and this thread gave back its last reference, so nobody else
+        // can reach the value, and it is taken out only here.
         let value = unsafe { (*slot.value.get()).assume_init_read() };
         let next = generation(slot.state.load(Relaxed)).wrapping_add(1);
         slot.state.store(u64::from(next) << 32, Release);
@@ -425,7 +376,10 @@ impl<V: Send + Sync + 'static> Table<V> {
         let mut list = self.orphans.load(Relaxed);
         loop {
             slot.orphan.store(list, Relaxed);
-            match self.orphans.compare_exchange_weak(list, index + 1, Release, Relaxed) {
+            match self
+                .orphans
+                .compare_exchange_weak(list, index + 1, Release, Relaxed)
+            {
                 Ok(_) => return,
                 Err(now) => list = now,
             }
@@ -434,8 +388,8 @@ impl<V: Send + Sync + 'static> Table<V> {
 }
 
 impl<V: Send + Sync + 'static> Held<V> {
-    /// For signal handlers: should this turn out to be the last reference, then the value is dropped
-    /// by a later `insert` or `close`, not here.
+    /// For signal handlers: should this turn out to be the last reference, then the value is
+    /// dropped by a later `insert` or `close`, not here.
     pub fn in_signal(mut self) -> Held<V> {
         self.in_signal = true;
         self

@@ -44,13 +44,24 @@ fn a_value_is_found_until_it_is_closed() {
 #[test]
 fn places_that_never_were_are_refused() {
     let table = table::<u8>(1);
-    assert!(table.acquire(Place { index: 0, generation: 0 }).is_none(), "before the first");
+    assert!(
+        table
+            .acquire(Place {
+                index: 0,
+                generation: 0
+            })
+            .is_none(),
+        "before the first"
+    );
     let place = insert(table, 1);
     for index in [place.index + 1, SLOTS, ALL - 1, ALL, u32::MAX] {
         assert!(table.acquire(Place { index, ..place }).is_none(), "{index}");
         assert!(table.close(Place { index, ..place }).is_none(), "{index}");
     }
-    let other = Place { generation: place.generation.wrapping_sub(1), ..place };
+    let other = Place {
+        generation: place.generation.wrapping_sub(1),
+        ..place
+    };
     assert!(table.acquire(other).is_none());
     assert_eq!(*table.acquire(place).unwrap(), 1);
 }
@@ -118,7 +129,10 @@ fn a_slot_whose_generations_are_used_up_retires() {
     let (table, drops) = (table(1), Arc::new(AtomicUsize::new(0)));
     let first = insert(table, Counted(drops.clone(), 0));
     drop(table.close(first));
-    table.taken(first.index).state.store(u64::from(u32::MAX) << 32, Relaxed);
+    table
+        .taken(first.index)
+        .state
+        .store(u64::from(u32::MAX) << 32, Relaxed);
     let mut last = None;
     for _ in 0..SLOTS {
         let place = insert(table, Counted(drops.clone(), 0));
@@ -131,7 +145,14 @@ fn a_slot_whose_generations_are_used_up_retires() {
     assert_eq!(last.generation, u32::MAX);
     drop(table.close(last));
     assert!(table.acquire(last).is_none());
-    assert!(table.acquire(Place { generation: 0, ..last }).is_none());
+    assert!(
+        table
+            .acquire(Place {
+                generation: 0,
+                ..last
+            })
+            .is_none()
+    );
     // All other slots can be taken, this one never again.
     while let Ok(place) = table.insert(KIND, Counted(drops.clone(), 0)) {
         assert_ne!(place.index, first.index);
@@ -142,8 +163,13 @@ fn a_slot_whose_generations_are_used_up_retires() {
 #[test]
 fn a_last_reference_from_a_signal_handler_is_an_orphan_until_the_next_call() {
     let (table, drops) = (table(1), Arc::new(AtomicUsize::new(0)));
-    let places: Vec<Place> = (0..3).map(|n| insert(table, Counted(drops.clone(), n))).collect();
-    let held: Vec<_> = places.iter().map(|p| table.acquire(*p).unwrap().in_signal()).collect();
+    let places: Vec<Place> = (0..3)
+        .map(|n| insert(table, Counted(drops.clone(), n)))
+        .collect();
+    let held: Vec<_> = places
+        .iter()
+        .map(|p| table.acquire(*p).unwrap().in_signal())
+        .collect();
     for place in &places {
         drop(table.close(*place));
     }
@@ -178,9 +204,9 @@ fn dropping_a_value_may_use_the_table() {
     assert!(table.acquire(inner).is_none());
 }
 
-/// Threads insert, look at, close and close again what all of them share. Every value must be dropped
-/// exactly once, a reference must always show the value that belongs to its place, and exactly one
-/// close of each must succeed.
+/// Threads insert, look at, close and close again what all of them share. Every value must be
+/// dropped exactly once, a reference must always show the value that belongs to its place, and
+/// exactly one close of each must succeed.
 #[test]
 fn threads_hammering_one_table_agree() {
     const THREADS: usize = 4;
@@ -192,10 +218,13 @@ fn threads_hammering_one_table_agree() {
     let shared: Arc<Vec<AtomicU64>> = Arc::new((0..SHARED).map(|_| AtomicU64::new(0)).collect());
     let closed = Arc::new(AtomicUsize::new(0));
     let barrier = Arc::new(Barrier::new(THREADS));
-    let pack = |p: Place| u64::from(p.generation) << 32 | u64::from(p.index) + 1;
+    let pack = |p: Place| (u64::from(p.generation) << 32) | (u64::from(p.index) + 1);
     let unpack = |v: u64| {
         let index = (v as u32).checked_sub(1)?;
-        Some(Place { index, generation: (v >> 32) as u32 })
+        Some(Place {
+            index,
+            generation: (v >> 32) as u32,
+        })
     };
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
@@ -227,7 +256,11 @@ fn threads_hammering_one_table_agree() {
                             closed.fetch_add(table.close(other).is_some().into(), Relaxed);
                         }
                         if let Some(held) = held {
-                            let held = if round % 2 == 0 { held.in_signal() } else { held };
+                            let held = if round % 2 == 0 {
+                                held.in_signal()
+                            } else {
+                                held
+                            };
                             assert!(held.1 < THREADS * ROUNDS);
                         }
                     }

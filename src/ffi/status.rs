@@ -58,7 +58,8 @@ pub const HYSOCK_E_PANIC: hysock_status = -23;
 
 /// A few words for a status: the text for a log when there is no `hysock_error` at hand.
 ///
-/// Any value is allowed; an unknown one gives "unknown status". The text is static and NUL-terminated.
+/// Any value is allowed; an unknown one gives "unknown status". The text is static and
+/// NUL-terminated.
 ///
 /// Thread: any.
 /// Errors: none.

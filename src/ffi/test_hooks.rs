@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Panics inside the library, to prove that it is contained: `where` 1 in this function, 2 on an I/O
-/// thread, 3 on a callback thread of `runtime`. Returns HYSOCK_E_PANIC when all is well.
+/// Panics inside the library, to prove that it is contained: `where` 1 in this function, 2 on an
+/// I/O thread, 3 on a callback thread of `runtime`. Returns HYSOCK_E_PANIC when all is well.
 ///
 /// cbindgen:ignore
 #[doc(hidden)]
@@ -59,7 +59,10 @@ fn on_io_thread(runtime: &Arc<Runtime>, send: Sender<bool>) {
 
 fn on_callback_thread(runtime: &Arc<Runtime>, send: Sender<bool>) {
     let executor = runtime.executor(&Delivery::Pool, runtime.next_io_thread());
-    let planted = Planted { strand: Strand::new(executor), witness: Mutex::new(Some(Witness(send))) };
+    let planted = Planted {
+        strand: Strand::new(executor),
+        witness: Mutex::new(Some(Witness(send))),
+    };
     delivery::post_own(Arc::new(planted), Event::Call);
 }
 
@@ -75,7 +78,11 @@ impl Node for Planted {
     }
 
     fn deliver(self: Arc<Self>, _: Event) {
-        let _witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _witness = self
+            .witness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         panic!("planted on a callback thread");
     }
 

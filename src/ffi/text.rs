@@ -1,6 +1,6 @@
-//! Text and data. What comes out is a `hysock_str`, pointer and length, not NUL-terminated, and good as
-//! long as its handle (in a callback that did not defer: until the callback returns). Absent is
-//! `ptr` NULL; empty is not NULL with `len` 0.
+//! Text and data. What comes out is a `hysock_str`, pointer and length, not NUL-terminated, and
+//! good as long as its handle (in a callback that did not defer: until the callback returns).
+//! Absent is `ptr` NULL; empty is not NULL with `len` 0.
 //!
 //!     hysock_str type = hysock_exchange_header(exchange, "content-type");
 //!     printf("%.*s\n", HYSOCK_PRI(type));
@@ -36,14 +36,15 @@ pub type hysock_drop_fn = Option<unsafe extern "C-unwind" fn(userdata: *mut c_vo
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_str_equal(s: hysock_str, text: *const c_char) -> bool {
     boundary::get(false, || {
-        // SAFETY: C gives a text of ours, or one built the same way, and NULL or a NUL-terminated text.
+        // SAFETY: C gives a text of ours, or one built the same way, and NULL or a NUL-terminated
+        // text.
         let (s, text) = unsafe { (s.bytes(), opt_text(text)) };
         Ok(s == text)
     })
 }
 
-/// Copies a text into `buf`, with a NUL after it, as much as fits; returns the length of the whole text,
-/// so a result of `size` or more says that it was cut.
+/// Copies a text into `buf`, with a NUL after it, as much as fits; returns the length of the whole
+/// text, so a result of `size` or more says that it was cut.
 ///
 /// `size` counts the NUL. With `size` 0 nothing is written and `buf` may be NULL. An absent text is
 /// copied as an empty one.
@@ -58,8 +59,8 @@ pub unsafe extern "C" fn hysock_str_copy(s: hysock_str, buf: *mut c_char, size: 
         let bytes = unsafe { s.bytes() }.unwrap_or_default();
         if !buf.is_null() && size > 0 {
             let fitting = bytes.len().min(size - 1);
-            // SAFETY: `buf` is writable for `size` bytes, of which these are the first. `copy` and not
-            // `copy_nonoverlapping`: a caller may shift a text inside its own buffer.
+            // SAFETY: `buf` is writable for `size` bytes, of which these are the first. `copy` and
+            // not `copy_nonoverlapping`: a caller may shift a text inside its own buffer.
             unsafe {
                 std::ptr::copy(bytes.as_ptr(), buf.cast(), fitting);
                 buf.add(fitting).write(0);
@@ -71,15 +72,24 @@ pub unsafe extern "C" fn hysock_str_copy(s: hysock_str, buf: *mut c_char, size: 
 
 impl hysock_str {
     /// Not there.
-    pub const ABSENT: hysock_str = hysock_str { ptr: null(), len: 0 };
+    pub const ABSENT: hysock_str = hysock_str {
+        ptr: null(),
+        len: 0,
+    };
 
     /// A view of `bytes`. It is the handle that `bytes` belongs to that keeps it valid.
     pub fn new(bytes: &[u8]) -> hysock_str {
         if bytes.is_empty() {
             // The pointer of an empty slice may be dangling; C may look at it.
-            return hysock_str { ptr: c"".as_ptr(), len: 0 };
+            return hysock_str {
+                ptr: c"".as_ptr(),
+                len: 0,
+            };
         }
-        hysock_str { ptr: bytes.as_ptr().cast(), len: bytes.len() }
+        hysock_str {
+            ptr: bytes.as_ptr().cast(),
+            len: bytes.len(),
+        }
     }
 
     pub fn maybe(bytes: Option<&[u8]>) -> hysock_str {
@@ -141,9 +151,8 @@ pub unsafe fn opt_string<'a>(name: &str, pointer: *const c_char) -> Result<Optio
 
 /// A text with a length, or NUL-terminated with the length HYSOCK_NTS. NULL with 0 is empty.
 ///
-/// # Safety
-/// `pointer` is NULL, or readable for `len` bytes, or NUL-terminated when `len` is HYSOCK_NTS; and stays
-/// as it is until the function of the C API returns.
+/// # Safety `pointer` is NULL, or readable for `len` bytes, or NUL-terminated when `len` is
+/// HYSOCK_NTS; and stays as it is until the function of the C API returns.
 pub unsafe fn text_len<'a>(name: &str, pointer: *const c_char, len: usize) -> Result<&'a [u8]> {
     if len == HYSOCK_NTS {
         // SAFETY: the caller's promise.
@@ -155,9 +164,8 @@ pub unsafe fn text_len<'a>(name: &str, pointer: *const c_char, len: usize) -> Re
 
 /// Data with a length; HYSOCK_NTS is refused. NULL with 0 is empty.
 ///
-/// # Safety
-/// `pointer` is NULL or readable for `len` bytes, and stays as it is until the function of the C API
-/// returns.
+/// # Safety `pointer` is NULL or readable for `len` bytes, and stays as it is until the function of
+/// the C API returns.
 pub unsafe fn data<'a>(name: &str, pointer: *const c_void, len: usize) -> Result<&'a [u8]> {
     if len == HYSOCK_NTS {
         return Err(Error::argument(format!(
@@ -176,7 +184,11 @@ unsafe fn slice<'a>(name: &str, pointer: *const u8, len: usize) -> Result<&'a [u
         return Err(Error::argument(message));
     }
     if pointer.is_null() {
-        return if len == 0 { Ok(&[]) } else { Err(is_null(name)) };
+        return if len == 0 {
+            Ok(&[])
+        } else {
+            Err(is_null(name))
+        };
     }
     // SAFETY: the caller's promise; NULL and lengths that are too large were just excluded.
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
@@ -213,7 +225,10 @@ mod tests {
             assert!(!hysock_str_equal(hysock_str::ABSENT, c"".as_ptr()));
             assert!(hysock_str_equal(hysock_str::ABSENT, null()));
             assert!(!hysock_str_equal(str(""), null()));
-            let bad = hysock_str { ptr: c"x".as_ptr(), len: HYSOCK_NTS };
+            let bad = hysock_str {
+                ptr: c"x".as_ptr(),
+                len: HYSOCK_NTS,
+            };
             assert!(!hysock_str_equal(bad, c"x".as_ptr()));
         }
     }
@@ -231,7 +246,10 @@ mod tests {
         assert_eq!(copy(str("abc"), 1), (3, *b"\0#######"));
         assert_eq!(copy(str("abc"), 0), (3, *b"########"));
         assert_eq!(copy(hysock_str::ABSENT, 8), (0, *b"\0#######"));
-        assert_eq!(unsafe { hysock_str_copy(str("abc"), std::ptr::null_mut(), 8) }, 3);
+        assert_eq!(
+            unsafe { hysock_str_copy(str("abc"), std::ptr::null_mut(), 8) },
+            3
+        );
     }
 
     #[test]
@@ -248,14 +266,26 @@ mod tests {
             assert_eq!(text("path", c"/x".as_ptr()).unwrap(), b"/x");
             assert_eq!(refused(text("path", null())), "path is NULL");
             assert_eq!(text_len("target", c"/xyz".as_ptr(), 2).unwrap(), b"/x");
-            assert_eq!(text_len("target", c"/xyz".as_ptr(), HYSOCK_NTS).unwrap(), b"/xyz");
+            assert_eq!(
+                text_len("target", c"/xyz".as_ptr(), HYSOCK_NTS).unwrap(),
+                b"/xyz"
+            );
             assert_eq!(text_len("target", null(), 0).unwrap(), b"");
             assert_eq!(refused(text_len("target", null(), 2)), "target is NULL");
-            assert_eq!(refused(text_len("target", null(), HYSOCK_NTS)), "target is NULL");
+            assert_eq!(
+                refused(text_len("target", null(), HYSOCK_NTS)),
+                "target is NULL"
+            );
             let long = refused(text_len("target", c"".as_ptr(), isize::MAX as usize + 1));
-            assert!(long.starts_with("target_len is 9223372036854775808"), "{long}");
+            assert!(
+                long.starts_with("target_len is 9223372036854775808"),
+                "{long}"
+            );
             assert_eq!(string("name", c"accept".as_ptr()).unwrap(), "accept");
-            assert_eq!(refused(string("name", c"\xff".as_ptr())), "name is not valid text");
+            assert_eq!(
+                refused(string("name", c"\xff".as_ptr())),
+                "name is not valid text"
+            );
             assert_eq!(opt_string("method", null()).unwrap(), None);
             assert_eq!(opt_string("method", c"GET".as_ptr()).unwrap(), Some("GET"));
         }
@@ -268,7 +298,10 @@ mod tests {
             assert_eq!(data("body", null(), 0).unwrap(), b"");
             assert_eq!(refused(data("body", null(), 1)), "body is NULL");
             let failed_read = refused(data("body", c"".as_ptr().cast(), HYSOCK_NTS));
-            assert!(failed_read.starts_with("body_len is HYSOCK_NTS"), "{failed_read}");
+            assert!(
+                failed_read.starts_with("body_len is HYSOCK_NTS"),
+                "{failed_read}"
+            );
             assert!(refused(data("body", c"".as_ptr().cast(), usize::MAX - 1)).contains("PTRDIFF"));
         }
     }

@@ -1,5 +1,5 @@
-//! Which hysock this is. The macros HYSOCK_VERSION, HYSOCK_VERSION_NUMBER and their parts say what a
-//! program was compiled against, the functions what it runs with.
+//! Which hysock this is. The macros HYSOCK_VERSION, HYSOCK_VERSION_NUMBER and their parts say what
+//! a program was compiled against, the functions what it runs with.
 
 use std::ffi::c_char;
 
@@ -29,7 +29,8 @@ pub extern "C" fn hysock_version() -> *const c_char {
 }
 
 /// The library's version as a number, `(major << 16) | (minor << 8) | patch`: compare it with
-/// HYSOCK_VERSION_NUMBER to notice that a program runs with another library than it was compiled for.
+/// HYSOCK_VERSION_NUMBER to notice that a program runs with another library than it was compiled
+/// for.
 ///
 /// Thread: any.
 /// Errors: none.

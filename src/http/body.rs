@@ -19,7 +19,10 @@ pub struct Whole<G = ()> {
 
 impl<G> Whole<G> {
     pub fn new(data: Bytes, guard: G) -> Whole<G> {
-        Whole { data, _guard: guard }
+        Whole {
+            data,
+            _guard: guard,
+        }
     }
 }
 
@@ -68,7 +71,11 @@ impl Collect {
             return Err(Uncollected::TooLarge);
         }
         let first = announced.lower().min(FIRST) as usize;
-        Ok(Collect { incoming, bytes: Vec::with_capacity(first + 1), limit })
+        Ok(Collect {
+            incoming,
+            bytes: Vec::with_capacity(first + 1),
+            limit,
+        })
     }
 
     /// Bytes so far.
@@ -86,7 +93,9 @@ impl Collect {
                 }
                 Some(Err(error)) => return Poll::Ready(Err(Uncollected::Broken(error))),
                 Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     if (self.bytes.len() + data.len()) as u64 > self.limit {
                         return Poll::Ready(Err(Uncollected::TooLarge));
                     }

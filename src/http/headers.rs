@@ -5,7 +5,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::fmt;
 
 /// Headers that this library writes itself: the framing of a message is not the user's.
-const OURS: [HeaderName; 2] = [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING];
+const OURS: [HeaderName; 2] = [
+    http::header::CONTENT_LENGTH,
+    http::header::TRANSFER_ENCODING,
+];
 
 /// Bytes of the user in a message: printable, bounded.
 pub struct Shown<'a>(pub &'a [u8]);
@@ -47,14 +50,20 @@ pub fn value(of: &dyn fmt::Display, value: &[u8]) -> Result<HeaderValue> {
             Some(_) => "a NUL byte",
             None => "a control character",
         };
-        Error::argument(format!("the value of the header {of} contains {what}: {}", Shown(value)))
+        Error::argument(format!(
+            "the value of the header {of} contains {what}: {}",
+            Shown(value)
+        ))
     })
 }
 
 /// A method as a user gives it.
 pub fn method(method: &[u8]) -> Result<Method> {
     Method::from_bytes(method).map_err(|_| {
-        Error::argument(format!("the method {} is not a token such as GET", Shown(method)))
+        Error::argument(format!(
+            "the method {} is not a token such as GET",
+            Shown(method)
+        ))
     })
 }
 
@@ -73,7 +82,10 @@ pub fn put(map: &mut HeaderMap, header: &[u8], text: &[u8], replace: bool) -> Re
 /// The header at `index`, counting each value of a repeated name.
 pub fn at(map: &HeaderMap, index: usize) -> Result<(&HeaderName, &HeaderValue)> {
     map.iter().nth(index).ok_or_else(|| {
-        Error::argument(format!("there is no header {index}: the message has {}", map.len()))
+        Error::argument(format!(
+            "there is no header {index}: the message has {}",
+            map.len()
+        ))
     })
 }
 
@@ -90,7 +102,9 @@ mod tests {
         assert!(text(put(&mut map, b"a", b"x\r\ny: z", true)).contains("carriage return"));
         assert!(text(put(&mut map, b"a", b"x\ny", true)).contains("line feed"));
         assert!(text(put(&mut map, b"a", b"x\0", true)).contains("NUL"));
-        assert!(text(put(&mut map, b"Content-Length", b"1", true)).contains("follows from the body"));
+        assert!(
+            text(put(&mut map, b"Content-Length", b"1", true)).contains("follows from the body")
+        );
         assert!(map.is_empty());
         assert!(method(b"GE T").is_err());
         assert!(method(b"").is_err());

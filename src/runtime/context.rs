@@ -23,7 +23,11 @@ struct Local {
 
 /// Makes this thread an I/O thread for its life.
 pub fn enter(thread: Arc<IoThread>) {
-    IO.set(Some(Local { thread, outbox: Vec::new(), flusher: None }));
+    IO.set(Some(Local {
+        thread,
+        outbox: Vec::new(),
+        flusher: None,
+    }));
 }
 
 pub fn leave() {
@@ -41,7 +45,10 @@ pub fn is_io_thread() -> bool {
 }
 
 pub fn is_this_io_thread(thread: &IoThread) -> bool {
-    IO.with_borrow(|io| io.as_ref().is_some_and(|local| std::ptr::eq(&*local.thread, thread)))
+    IO.with_borrow(|io| {
+        io.as_ref()
+            .is_some_and(|local| std::ptr::eq(&*local.thread, thread))
+    })
 }
 
 /// Runs a user's callback: contains panics and marks the thread as inside a callback.
@@ -121,7 +128,8 @@ fn flush() {
     let mut rest = outbox.drain(..).peekable();
     while let Some((queue, node)) = rest.next() {
         let same = std::iter::from_fn(|| {
-            rest.next_if(|(next, _)| Arc::ptr_eq(next, &queue)).map(|(_, node)| node)
+            rest.next_if(|(next, _)| Arc::ptr_eq(next, &queue))
+                .map(|(_, node)| node)
         });
         queue.push(std::iter::once(node).chain(same));
     }
@@ -135,4 +143,3 @@ fn flush() {
         }
     });
 }
-

@@ -100,7 +100,10 @@ impl State {
 
 impl Strand {
     pub fn new(executor: Executor) -> Strand {
-        Strand { executor, state: Mutex::default() }
+        Strand {
+            executor,
+            state: Mutex::default(),
+        }
     }
 
     pub fn executor(&self) -> &Executor {

@@ -42,7 +42,8 @@ impl Mark {
 
     /// Whether this is a process forked from the one that made the mark.
     pub fn is_foreign(self) -> bool {
-        PAGE.get().is_some_and(|page| page.load(Ordering::Relaxed) != self.0)
+        PAGE.get()
+            .is_some_and(|page| page.load(Ordering::Relaxed) != self.0)
     }
 
     /// `FORKED` in a child.

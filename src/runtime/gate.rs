@@ -32,9 +32,14 @@ impl Gate {
                 return false;
             }
             open = if left == Duration::MAX {
-                self.opened.wait(open).unwrap_or_else(PoisonError::into_inner)
+                self.opened
+                    .wait(open)
+                    .unwrap_or_else(PoisonError::into_inner)
             } else {
-                self.opened.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner).0
+                self.opened
+                    .wait_timeout(open, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
             };
         }
         true

@@ -67,7 +67,13 @@ impl Log {
 
     /// Sends lines up to `level` to `f` from now on; `ended` runs after an earlier or this function was
     /// dropped.
-    pub(super) fn set(&self, level: Level, executor: Executor, f: LogFn, ended: Box<dyn Fn() + Send + Sync>) {
+    pub(super) fn set(
+        &self,
+        level: Level,
+        executor: Executor,
+        f: LogFn,
+        ended: Box<dyn Fn() + Send + Sync>,
+    ) {
         let sink = Arc::new(Sink {
             strand: Strand::new(executor),
             buffer: Mutex::default(),
@@ -127,7 +133,9 @@ impl Sink {
     }
 
     fn run(&self) {
-        let Some(f) = lock(&self.f).take() else { return };
+        let Some(f) = lock(&self.f).take() else {
+            return;
+        };
         for (level, line) in self.take_lines() {
             f(level, &line);
         }

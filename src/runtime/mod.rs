@@ -86,7 +86,9 @@ impl Runtime {
         let mark = Mark::here()?;
         let runtime = Arc::new(Runtime {
             mark,
-            io: (0..config.io_threads).map(|_| IoThread::new(mark)).collect(),
+            io: (0..config.io_threads)
+                .map(|_| IoThread::new(mark))
+                .collect(),
             pool: Queue::for_pool(),
             log: Log::default(),
             threads: Threads::default(),
@@ -106,7 +108,8 @@ impl Runtime {
             self.threads.start_io(config, index, thread.clone())?;
         }
         for index in 0..config.callback_threads as usize {
-            self.threads.start_callback(config, index, self.pool.clone())?;
+            self.threads
+                .start_callback(config, index, self.pool.clone())?;
         }
         Ok(())
     }
@@ -207,7 +210,10 @@ impl Runtime {
         let gone = {
             let mut state = self.state();
             let here = std::ptr::from_ref(member).cast::<()>();
-            let index = state.members.iter().position(|m| Arc::as_ptr(m).cast::<()>() == here);
+            let index = state
+                .members
+                .iter()
+                .position(|m| Arc::as_ptr(m).cast::<()>() == here);
             index.map(|index| state.members.swap_remove(index))
         };
         drop(gone);
@@ -227,7 +233,11 @@ impl Runtime {
             state = self.state();
             state.closing_log = sink;
         }
-        if state.closing_log.as_ref().is_some_and(|sink| !sink.dropped.is_open()) {
+        if state
+            .closing_log
+            .as_ref()
+            .is_some_and(|sink| !sink.dropped.is_open())
+        {
             return;
         }
         drop(state);
@@ -258,7 +268,9 @@ impl Runtime {
             let member = self.state().members.first().cloned();
             let Some(member) = member else { break };
             if !wait_for(&*member, deadline)? {
-                return Err(timed_out("the runtime still has servers or clients that run"));
+                return Err(timed_out(
+                    "the runtime still has servers or clients that run",
+                ));
             }
             // Its gate is open; it takes itself off the list right after.
             std::thread::yield_now();
@@ -315,6 +327,8 @@ pub(crate) fn timed_out(what: &'static str) -> Error {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("io_threads", &self.io.len()).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("io_threads", &self.io.len())
+            .finish_non_exhaustive()
     }
 }

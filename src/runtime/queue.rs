@@ -46,13 +46,21 @@ impl Queue {
         runtime.check_running()?;
         let readable = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| {
-                Error::system(Operation::Start, "cannot make the queue's descriptor", &e.into())
+                Error::system(
+                    Operation::Start,
+                    "cannot make the queue's descriptor",
+                    &e.into(),
+                )
             })?;
         let queue = Arc::new(Queue {
             state: Mutex::default(),
             arrived: Condvar::new(),
             len: AtomicUsize::new(0),
-            users: Some(Users { readable, woken: AtomicBool::new(false), mark: runtime.mark() }),
+            users: Some(Users {
+                readable,
+                woken: AtomicBool::new(false),
+                mark: runtime.mark(),
+            }),
         });
         runtime.add_queue(&queue);
         Ok(queue)
@@ -83,12 +91,16 @@ impl Queue {
 
     /// `FORKED` in a forked child.
     pub fn check(&self) -> Result<()> {
-        self.users.as_ref().map_or(Ok(()), |users| users.mark.check())
+        self.users
+            .as_ref()
+            .map_or(Ok(()), |users| users.mark.check())
     }
 
     /// The descriptor to poll for reading; it stays the queue's.
     pub fn fd(&self) -> i32 {
-        self.users.as_ref().map_or(-1, |users| users.readable.as_raw_fd())
+        self.users
+            .as_ref()
+            .map_or(-1, |users| users.readable.as_raw_fd())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,7 +176,9 @@ impl Queue {
     }
 
     fn take_wake(&self) -> bool {
-        let Some(users) = &self.users else { return false };
+        let Some(users) = &self.users else {
+            return false;
+        };
         if !users.woken.load(Ordering::Acquire) {
             return false;
         }
@@ -181,7 +195,9 @@ impl Queue {
 
     /// Waits for the descriptor; `false` when the deadline came first.
     fn wait_readable(&self, deadline: Option<Instant>) -> Result<bool> {
-        let Some(users) = &self.users else { return Ok(false) };
+        let Some(users) = &self.users else {
+            return Ok(false);
+        };
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
@@ -202,7 +218,11 @@ impl Queue {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     let error = error.into();
-                    return Err(Error::system(Operation::Wait, "cannot poll the queue", &error));
+                    return Err(Error::system(
+                        Operation::Wait,
+                        "cannot poll the queue",
+                        &error,
+                    ));
                 }
             }
         }
@@ -226,7 +246,10 @@ impl Queue {
                 return;
             } else {
                 state.idle += 1;
-                state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
             }
         }
@@ -289,17 +312,27 @@ impl Users {
 }
 
 fn shut_down() -> Error {
-    Error::new(Status::ShutDown, Operation::Wait, "the queue was freed or its runtime has ended")
+    Error::new(
+        Status::ShutDown,
+        Operation::Wait,
+        "the queue was freed or its runtime has ended",
+    )
 }
 
 impl AsFd for Queue {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.users.as_ref().expect("only a user's queue has a descriptor").readable.as_fd()
+        self.users
+            .as_ref()
+            .expect("only a user's queue has a descriptor")
+            .readable
+            .as_fd()
     }
 }
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }

@@ -50,7 +50,12 @@ impl Drop for Living {
 }
 
 impl Threads {
-    fn spawn(&self, config: &Config, name: String, main: impl FnOnce() + Send + 'static) -> Result<()> {
+    fn spawn(
+        &self,
+        config: &Config,
+        name: String,
+        main: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
         let living = Living::new(&self.alive);
         let hooks = config.hooks.clone();
         let body = move || {
@@ -65,9 +70,16 @@ impl Threads {
             }
         };
         let handle = sys::spawn_masked(&name, config.stack_size, body).map_err(|e| {
-            Error::system(Operation::Start, format_args!("cannot start the thread {name}"), &e)
+            Error::system(
+                Operation::Start,
+                format_args!("cannot start the thread {name}"),
+                &e,
+            )
         })?;
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        self.handles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
         Ok(())
     }
 
@@ -87,7 +99,11 @@ impl Threads {
 
     /// Starts a callback thread on the pool's queue.
     pub fn start_callback(&self, config: &Config, index: usize, pool: Arc<Queue>) -> Result<()> {
-        self.spawn(config, format!("{}-cb-{index}", config.thread_name), move || pool.serve())
+        self.spawn(
+            config,
+            format!("{}-cb-{index}", config.thread_name),
+            move || pool.serve(),
+        )
     }
 
     /// Waits for the end of all threads and joins them.
@@ -95,7 +111,8 @@ impl Threads {
         if self.alive.count.load(Ordering::Acquire) > 0 && !self.alive.none.wait_until(deadline) {
             return false;
         }
-        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        let handles =
+            std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
         for handle in handles {
             // A panic was contained inside; nothing else can be in the result.
             handle.join().ok();

@@ -26,7 +26,10 @@ unsafe impl<T: Send> Sync for Pinned<T> {}
 impl<T: Send> Pinned<T> {
     /// For this thread.
     pub fn new(value: T) -> Pinned<T> {
-        Pinned { thread: here(), value }
+        Pinned {
+            thread: here(),
+            value,
+        }
     }
 }
 
@@ -34,7 +37,10 @@ impl<T> Deref for Pinned<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        assert!(self.thread == here(), "used on a thread that it does not belong to");
+        assert!(
+            self.thread == here(),
+            "used on a thread that it does not belong to"
+        );
         &self.value
     }
 }

@@ -28,7 +28,11 @@ use tokio::io::{Interest, Ready};
 use crate::limits::READ_MAX;
 
 /// `recv` into uninitialised memory; EINTR is tried again.
-fn receive(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>], flags: RecvFlags) -> rustix::io::Result<usize> {
+fn receive(
+    fd: BorrowedFd<'_>,
+    buf: &mut [MaybeUninit<u8>],
+    flags: RecvFlags,
+) -> rustix::io::Result<usize> {
     loop {
         match rustix::net::recv(fd, &mut *buf, flags) {
             Ok((_, n)) => return Ok(n),
@@ -178,7 +182,9 @@ impl ReactorStream {
     /// that wake otherwise.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let registration = self.0.registration.borrow();
-        let Some(registration) = registration.as_ref() else { return Poll::Pending };
+        let Some(registration) = registration.as_ref() else {
+            return Poll::Pending;
+        };
         while let Ok(mut guard) = ready!(registration.poll_write_ready(cx)) {
             if guard.ready().is_write_closed() {
                 break;
@@ -192,14 +198,18 @@ impl ReactorStream {
     /// Ready when there is, most likely, something to read: bytes, the end, or an error.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let registration = self.0.registration.borrow();
-        let Some(registration) = registration.as_ref() else { return Poll::Ready(()) };
+        let Some(registration) = registration.as_ref() else {
+            return Poll::Ready(());
+        };
         registration.poll_read_ready(cx).map(drop)
     }
 
     /// Ready when the connection, which nobody expects anything of, has ended or got bytes.
     pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let registration = self.0.registration.borrow();
-        let Some(registration) = registration.as_ref() else { return Poll::Ready(()) };
+        let Some(registration) = registration.as_ref() else {
+            return Poll::Ready(());
+        };
         while let Ok(mut guard) = ready!(registration.poll_read_ready(cx)) {
             if guard.ready().is_read_closed() || self.has_unread() {
                 break;
@@ -212,7 +222,9 @@ impl ReactorStream {
     /// Reads and drops what has come; the number of bytes, 0 at the end of the stream.
     pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut scratch = [MaybeUninit::<u8>::uninit(); 16 * 1024];
-        self.poll_receive(cx, |fd| receive(fd, &mut scratch, RecvFlags::DONTWAIT).map(|n| (n, true)))
+        self.poll_receive(cx, |fd| {
+            receive(fd, &mut scratch, RecvFlags::DONTWAIT).map(|n| (n, true))
+        })
     }
 
     fn poll_receive(
@@ -298,7 +310,8 @@ impl ReactorStream {
             // waited for reading, so the task is polled once more.
             drop(this.registration.take());
             let both = Interest::READABLE | Interest::WRITABLE;
-            this.registration.replace(Some(sys::register(this.fd.clone(), both)?));
+            this.registration
+                .replace(Some(sys::register(this.fd.clone(), both)?));
             this.watches_writable.set(true);
             cx.waker().wake_by_ref();
         }
@@ -339,7 +352,11 @@ impl Read for ReactorStream {
 }
 
 impl Write for ReactorStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_send(cx, &[IoSlice::new(buf)])
     }
 
@@ -519,7 +536,11 @@ impl Read for CallerStream {
 }
 
 impl Write for CallerStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 

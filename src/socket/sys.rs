@@ -36,13 +36,15 @@ pub fn spawn_masked(
         for signal in SYNCHRONOUS {
             libc::sigdelset(mask.as_mut_ptr(), signal);
         }
-        let error =
-            libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), before.as_mut_ptr());
+        let error = libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), before.as_mut_ptr());
         if error != 0 {
             return Err(io::Error::from_raw_os_error(error));
         }
     }
-    let thread = Builder::new().name(name.to_owned()).stack_size(stack).spawn(f);
+    let thread = Builder::new()
+        .name(name.to_owned())
+        .stack_size(stack)
+        .spawn(f);
     // SAFETY: `before` was initialised by the successful call above.
     unsafe {
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
@@ -109,7 +111,8 @@ pub fn unread(fd: impl std::os::fd::AsFd) -> u64 {
 pub fn unsent(fd: impl std::os::fd::AsFd) -> u64 {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open, and SIOCOUTQ (TIOCOUTQ, unix(7)) writes one int.
-    let failed = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } != 0;
+    let failed =
+        unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } != 0;
     if failed { 0 } else { bytes.max(0) as u64 }
 }
 
@@ -133,11 +136,21 @@ mod tests {
         let inside = receive.recv().unwrap();
         thread.join().unwrap();
         assert_eq!(blocked(), before);
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGPIPE, libc::SIGUSR1, libc::SIGCHLD] {
+        for signal in [
+            libc::SIGTERM,
+            libc::SIGINT,
+            libc::SIGPIPE,
+            libc::SIGUSR1,
+            libc::SIGCHLD,
+        ] {
             assert_ne!(inside & (1 << (signal - 1)), 0, "signal {signal} is open");
         }
         for signal in SYNCHRONOUS {
-            assert_eq!(inside & (1 << (signal - 1)), 0, "signal {signal} is blocked");
+            assert_eq!(
+                inside & (1 << (signal - 1)),
+                0,
+                "signal {signal} is blocked"
+            );
         }
     }
 

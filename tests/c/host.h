@@ -130,6 +130,58 @@ static inline hysock_call *new_call(hysock_client *client, const char *method, c
     return call;
 }
 
+/* What becomes of a call: completion_fn, userdata and completion_drop of hysock_call_start(). */
+typedef struct completion {
+    latch calls;
+    latch drops;
+    enum delivery delivery;
+    hysock_call *call;
+    hysock_status status;
+    bool free_here; /* the completion frees its own call */
+} completion;
+
+static inline void completion_fn(hysock_call *call, hysock_status status, void *userdata) {
+    completion *c = userdata;
+    CHECK(delivery_here(c->delivery));
+    CHECK_INT(latch_count(&c->drops), 0);
+    CHECK(call == c->call);
+    CHECK_STATUS(hysock_call_error(call, ERR), status);
+    CHECK_INT(check_error.status, status);
+    c->status = status;
+    if (c->free_here) {
+        hysock_call_free(call);
+        CHECK_STATUS(hysock_call_error(call, ERR), HYSOCK_E_BAD_HANDLE);
+    }
+    latch_add(&c->calls, 1);
+}
+
+static inline void completion_drop(void *userdata) {
+    completion *c = userdata;
+    latch_add(&c->drops, 1);
+}
+
+/* GET `target`, for completion_start(). */
+static inline void completion_new(completion *c, hysock_client *client, enum delivery delivery,
+                                  const char *target) {
+    memset(c, 0, sizeof(*c));
+    latch_init(&c->calls);
+    latch_init(&c->drops);
+    c->delivery = delivery;
+    c->call = new_call(client, "GET", target);
+}
+
+static inline void completion_start(completion *c) {
+    CHECK_OK(hysock_call_start(c->call, completion_fn, c, completion_drop, ERR));
+}
+
+/* Completed exactly once, with `status`, and dropped after it. */
+static inline void completion_await(completion *c, hysock_status status) {
+    LATCH_AWAIT(&c->drops, 1);
+    CHECK_INT(latch_count(&c->calls), 1);
+    CHECK_INT(latch_count(&c->drops), 1);
+    CHECK_STATUS(c->status, status);
+}
+
 /* A whole answer from a callback. */
 static inline void answer_text(hysock_exchange *exchange, int32_t status, const char *text) {
     CHECK_OK(hysock_exchange_answer(exchange, status, "text/plain", text, strlen(text), ERR));

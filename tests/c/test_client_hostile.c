@@ -1,6 +1,6 @@
 /* A peer that answers garbage, ends early or says nothing: the right status, never a hang or a
  * crash. */
-#include "raw.h"
+#include "host.h"
 
 typedef struct row {
     const char *name;
@@ -128,24 +128,6 @@ static void *serve(void *argument) {
     }
 }
 
-typedef struct done {
-    latch calls;
-    latch drops;
-    hysock_status status;
-} done;
-
-static void on_done(hysock_call *call, hysock_status status, void *userdata) {
-    done *d = userdata;
-    (void)call;
-    d->status = status;
-    latch_add(&d->calls, 1);
-}
-
-static void on_drop(void *userdata) {
-    done *d = userdata;
-    latch_add(&d->drops, 1);
-}
-
 static void check_call(const hysock_call *call, const char *name, const char *how,
                        hysock_status got, hysock_status expected) {
     if (got != expected) {
@@ -163,18 +145,22 @@ static void check_call(const hysock_call *call, const char *name, const char *ho
     }
 }
 
-static void ask(hysock_runtime *runtime, const char *path, const char *name,
-                hysock_status expected) {
-    /* A client of its own: what one hostile answer did to a connection does not reach the next. */
+/* A client of its own: what one hostile answer did to a connection does not reach the next. */
+static hysock_client *fresh_client(hysock_runtime *runtime, const char *path, uint32_t timeout_ms) {
     hysock_client *client = NULL;
     hysock_client_config *config = hysock_client_config_new();
     CHECK_OK(hysock_client_config_set_max_body(config, 65536));
-    uint32_t timeout = expected == HYSOCK_E_TIMED_OUT ? 150 : (uint32_t)check_ms(DEADLINE_MS);
-    CHECK_OK(hysock_client_config_set_timeout(config, timeout));
+    CHECK_OK(hysock_client_config_set_timeout(config, timeout_ms));
     CHECK_OK(hysock_client_new(runtime, path, HYSOCK_NTS, config, &client, ERR));
     hysock_client_config_free(config);
-    hysock_call *call = NULL;
-    CHECK_OK(hysock_call_new(client, "GET", "/", HYSOCK_NTS, &call, ERR));
+    return client;
+}
+
+static void ask(hysock_runtime *runtime, const char *path, const char *name,
+                hysock_status expected) {
+    uint32_t timeout = expected == HYSOCK_E_TIMED_OUT ? 150 : (uint32_t)check_ms(DEADLINE_MS);
+    hysock_client *client = fresh_client(runtime, path, timeout);
+    hysock_call *call = new_call(client, "GET", "/");
     check_call(call, name, "perform", hysock_call_perform(call, ERR), expected);
     hysock_call_free(call);
     hysock_client_free(client);
@@ -182,23 +168,16 @@ static void ask(hysock_runtime *runtime, const char *path, const char *name,
 
 static void ask_started(hysock_runtime *runtime, const char *path, const char *name,
                         hysock_status expected) {
-    done d;
-    hysock_client *client = NULL;
-    hysock_client_config *config = hysock_client_config_new();
-    CHECK_OK(hysock_client_config_set_max_body(config, 65536));
-    CHECK_OK(hysock_client_new(runtime, path, HYSOCK_NTS, config, &client, ERR));
-    hysock_client_config_free(config);
-    hysock_call *call = NULL;
-    latch_init(&d.calls);
-    latch_init(&d.drops);
-    CHECK_OK(hysock_call_new(client, "GET", "/", HYSOCK_NTS, &call, ERR));
+    completion c;
+    hysock_client *client = fresh_client(runtime, path, HYSOCK_FOREVER);
+    completion_new(&c, client, POOL, "/");
     if (expected == HYSOCK_E_TIMED_OUT)
-        CHECK_OK(hysock_call_set_timeout(call, 150));
-    CHECK_OK(hysock_call_start(call, on_done, &d, on_drop, ERR));
-    LATCH_AWAIT(&d.drops, 1);
-    CHECK_INT(latch_count(&d.calls), 1);
-    check_call(call, name, "start", d.status, expected);
-    hysock_call_free(call);
+        CHECK_OK(hysock_call_set_timeout(c.call, 150));
+    completion_start(&c);
+    LATCH_AWAIT(&c.drops, 1);
+    check_call(c.call, name, "start", c.status, expected);
+    completion_await(&c, expected);
+    hysock_call_free(c.call);
     hysock_client_free(client);
 }
 

@@ -50,8 +50,8 @@ typedef struct world {
     host h;
     hysock_client *client;
     hysock_client *bare;
-    hysock_call *fresh;  /* not started */
-    hysock_call *flying; /* started, waits for `kept` */
+    hysock_call *fresh; /* not started */
+    completion flying;  /* started, waits for `kept` */
     latch drops;
 } world;
 
@@ -99,7 +99,7 @@ static void refused(world *w) {
     FORKED(hysock_call_new(w->client, "GET", "/", HYSOCK_NTS, &call, ERR));
     FORKED(hysock_call_perform(w->fresh, ERR));
     FORKED_DROP(hysock_call_start(w->fresh, no_call, &w->drops, count_drop, ERR));
-    FORKED(hysock_call_cancel(w->flying, ERR));
+    FORKED(hysock_call_cancel(w->flying.call, ERR));
     CHECK(access(path, F_OK) != 0);
 }
 
@@ -107,7 +107,7 @@ static void refused(world *w) {
 static void freed(world *w) {
     hysock_exchange_free(kept);
     hysock_call_free(w->fresh);
-    hysock_call_free(w->flying);
+    hysock_call_free(w->flying.call);
     hysock_client_free(w->client);
     hysock_server_free(w->h.server);
     hysock_queue_free(w->h.queue);
@@ -191,24 +191,10 @@ static void in_child(world *w, hysock_runtime_config *config, enum stage stage) 
     CHECK_INT(latch_count(&w->drops), 0);
 }
 
-typedef struct done {
-    latch calls;
-    hysock_status status;
-} done;
-
-static void on_done(hysock_call *call, hysock_status status, void *userdata) {
-    done *d = userdata;
-    (void)call;
-    d->status = status;
-    latch_add(&d->calls, 1);
-}
-
 int main(void) {
     world w;
-    done d;
     check_start();
     latch_init(&arrived);
-    latch_init(&d.calls);
     memset(&w, 0, sizeof(w));
     latch_init(&w.drops);
     hysock_runtime_config *config = hysock_runtime_config_new();
@@ -219,8 +205,8 @@ int main(void) {
     perform(w.client);
     perform(w.bare); /* leaves a connection that the child must not use */
     w.fresh = new_call(w.client, "GET", "/");
-    w.flying = new_call(w.client, "GET", "/keep");
-    CHECK_OK(hysock_call_start(w.flying, on_done, &d, NULL, ERR));
+    completion_new(&w.flying, w.client, POOL, "/keep");
+    completion_start(&w.flying);
     LATCH_AWAIT(&arrived, 1);
     in_child(&w, config, REFUSED_STAGE);
     in_child(&w, config, SURVIVORS_STAGE);
@@ -229,11 +215,10 @@ int main(void) {
     /* What was in flight during all of it arrives. */
     answer_text(kept, 200, "x");
     hysock_exchange_free(kept);
-    LATCH_AWAIT(&d.calls, 1);
-    CHECK_STATUS(d.status, HYSOCK_OK);
+    completion_await(&w.flying, HYSOCK_OK);
     CHECK_OK(hysock_call_perform(w.fresh, ERR));
     hysock_call_free(w.fresh);
-    hysock_call_free(w.flying);
+    hysock_call_free(w.flying.call);
     hysock_client_free(w.client);
     hysock_client_free(w.bare);
     hysock_runtime_config_free(config);

@@ -1,8 +1,6 @@
 /* shutdown begins the end, wait is the barrier. Argument: the delivery. */
 #include "host.h"
 
-#include <dirent.h>
-
 static enum delivery delivery;
 
 #define GET_ROOT "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -275,126 +273,6 @@ static void would_deadlock(void) {
     host_stop(&h);
 }
 
-/* ---- free of everything, inside a callback, in any order ---- */
-
-typedef struct ends {
-    host h;
-    hysock_client *client;
-    hysock_call *call; /* hangs at the kept exchange */
-    hysock_exchange *kept;
-    latch ready;
-    latch completions;
-    latch call_drops;
-    latch server_drops;
-    const char *order;
-    bool defers;
-} ends;
-
-static void on_ends_call(hysock_call *call, hysock_status status, void *userdata) {
-    ends *e = userdata;
-    (void)call;
-    (void)status; /* cancelled, or the 500 of the freed exchange */
-    latch_add(&e->completions, 1);
-}
-
-static void on_ends_call_drop(void *userdata) {
-    ends *e = userdata;
-    latch_add(&e->call_drops, 1);
-}
-
-static void on_ends_drop(void *userdata) {
-    ends *e = userdata;
-    latch_add(&e->server_drops, 1);
-}
-
-static void on_ends(hysock_exchange *exchange, void *userdata) {
-    ends *e = userdata;
-    if (hysock_str_equal(hysock_exchange_path(exchange), "/hang")) {
-        CHECK_OK(hysock_exchange_defer(exchange, ERR));
-        e->kept = exchange;
-        latch_add(&e->ready, 1);
-        return;
-    }
-    if (e->defers)
-        CHECK_OK(hysock_exchange_defer(exchange, ERR));
-    for (const char *what = e->order; *what != 0; what++) {
-        switch (*what) {
-        case 'r':
-            hysock_runtime_free(e->h.runtime);
-            break;
-        case 's':
-            hysock_server_free(e->h.server);
-            break;
-        case 'c':
-            hysock_client_free(e->client);
-            break;
-        case 'k':
-            hysock_call_free(e->call);
-            break;
-        case 'x':
-            hysock_exchange_free(e->kept);
-            break;
-        default:
-            /* An answer at this point: taken, or refused since the server has ended. */
-            CHECK(hysock_exchange_answer(exchange, 200, NULL, "x", 1, ERR) <= 0);
-        }
-    }
-    if (e->defers)
-        hysock_exchange_free(exchange);
-}
-
-/* The number of this process's threads. */
-static int thread_count(void) {
-    DIR *tasks = opendir("/proc/self/task");
-    CHECK(tasks != NULL);
-    int count = 0;
-    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;)
-        count += entry->d_name[0] != '.';
-    closedir(tasks);
-    return count;
-}
-
-static void free_inside(const char *order, bool defers) {
-    ends e;
-    raw r;
-    memset(&e, 0, sizeof(e));
-    latch_init(&e.ready);
-    latch_init(&e.completions);
-    latch_init(&e.call_drops);
-    latch_init(&e.server_drops);
-    e.order = order;
-    e.defers = defers;
-    int threads = thread_count();
-    host_open(&e.h, delivery, NULL);
-    e.client = host_client(&e.h);
-    host_serve(&e.h, NULL, on_ends, &e, on_ends_drop);
-    e.call = new_call(e.client, "GET", "/hang");
-    CHECK_OK(hysock_call_start(e.call, on_ends_call, &e, on_ends_call_drop, ERR));
-    LATCH_AWAIT(&e.ready, 1);
-    raw_open(&r, e.h.path);
-    raw_text(&r, GET_ROOT);
-    LATCH_AWAIT(&e.server_drops, 1);
-    LATCH_AWAIT(&e.call_drops, 1);
-    /* An answer, a 500 or the end: never a connection that hangs. */
-    int status = raw_status(&r);
-    CHECK(status == 0 || status == 200 || status == 500);
-    raw_close(&r);
-    CHECK_INT(latch_count(&e.server_drops), 1);
-    CHECK_INT(latch_count(&e.call_drops), 1);
-    CHECK(latch_count(&e.completions) <= 1);
-    if (delivery == QUEUE) {
-        latch_add(&e.h.dispatch_end, 1);
-        hysock_queue_wake(e.h.queue);
-        thread_join(e.h.dispatcher);
-        hysock_queue_free(e.h.queue);
-    }
-    /* Nobody can wait for a freed runtime: its threads end by themselves. */
-    for (int64_t end = now_ms() + check_ms(DEADLINE_MS); thread_count() > threads; take_ms(1))
-        CHECK(now_ms() < end);
-    CHECK_INT(hysock_handles_live(HYSOCK_KIND_ANY), 0);
-    CHECK(access(e.h.path, F_OK) != 0);
-}
-
 /* ---- a signal handler ---- */
 
 static hysock_server *signalled;
@@ -438,39 +316,17 @@ static void from_a_signal(void) {
 
 /* ---- the runtime's end ends all of it ---- */
 
-typedef struct done {
-    latch calls;
-    latch drops;
-    hysock_status status;
-} done;
-
-static void on_done(hysock_call *call, hysock_status status, void *userdata) {
-    done *d = userdata;
-    (void)call;
-    CHECK_INT(latch_count(&d->drops), 0);
-    d->status = status;
-    latch_add(&d->calls, 1);
-}
-
-static void on_done_drop(void *userdata) {
-    done *d = userdata;
-    latch_add(&d->drops, 1);
-}
-
 /* A call in flight completes exactly once, by the end of its client (0) or of its runtime (1). */
 static void call_in_flight(bool whole_runtime) {
     host h;
     kept k;
-    done d;
+    completion c;
     memset(&k, 0, sizeof(k));
-    memset(&d, 0, sizeof(d));
     latch_init(&k.arrived);
-    latch_init(&d.calls);
-    latch_init(&d.drops);
     host_start(&h, delivery, keep, &k);
     hysock_client *client = host_client(&h);
-    hysock_call *call = new_call(client, "GET", "/");
-    CHECK_OK(hysock_call_start(call, on_done, &d, on_done_drop, ERR));
+    completion_new(&c, client, delivery, "/");
+    completion_start(&c);
     LATCH_AWAIT(&k.arrived, 1);
     CHECK_STATUS(hysock_client_wait(client, 20, ERR), HYSOCK_E_TIMED_OUT);
     CHECK_STATUS(hysock_runtime_wait(h.runtime, 20, ERR), HYSOCK_E_TIMED_OUT);
@@ -479,10 +335,10 @@ static void call_in_flight(bool whole_runtime) {
     else
         CHECK_OK(hysock_client_shutdown(client, 50, ERR));
     CHECK_OK(hysock_client_wait(client, (uint32_t)check_ms(DEADLINE_MS), ERR));
-    CHECK_INT(latch_count(&d.calls), 1);
-    CHECK_INT(latch_count(&d.drops), 1);
-    CHECK(d.status < 0);
-    CHECK_STATUS(hysock_call_error(call, ERR), d.status);
+    CHECK_INT(latch_count(&c.drops), 1);
+    completion_await(&c, c.status);
+    CHECK(c.status < 0);
+    CHECK_STATUS(hysock_call_error(c.call, ERR), c.status);
     if (whole_runtime) {
         hysock_server *server = NULL;
         hysock_queue *queue = NULL;
@@ -500,7 +356,7 @@ static void call_in_flight(bool whole_runtime) {
         CHECK_STATUS(late, HYSOCK_E_CLOSED);
     }
     hysock_exchange_free(k.exchange);
-    hysock_call_free(call);
+    hysock_call_free(c.call);
     hysock_client_free(client);
     host_stop(&h);
 }
@@ -513,13 +369,6 @@ int main(int argc, char **argv) {
     drain_aborts(false);
     drain_aborts(true);
     would_deadlock();
-    /* r runtime, s server, c client, k call, x kept exchange, . the answer */
-    static const char *const orders[] = {
-        ".rsckx", "rsckx.", "r.xkcs", "s.crxk", "sxkcr.", "c.krsx", "kcsxr.", "xcr.sk",
-    };
-    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
-        for (int defers = 0; defers < 2; defers++)
-            free_inside(orders[i], defers == 1);
     from_a_signal();
     call_in_flight(false);
     call_in_flight(true);

@@ -84,10 +84,15 @@ impl Call {
         client.check()?;
         let method = headers::method(method)?;
         if method == Method::CONNECT {
-            return Err(Error::argument("CONNECT is for proxies, which hysock does not speak to"));
+            return Err(Error::argument(
+                "CONNECT is for proxies, which hysock does not speak to",
+            ));
         }
         let target = parse_target(&method, target)?;
-        let strand = client.home.as_ref().map(|home| Strand::new(home.executor.clone()));
+        let strand = client
+            .home
+            .as_ref()
+            .map(|home| Strand::new(home.executor.clone()));
         Ok(Arc::new(Call {
             client: client.clone(),
             strand,
@@ -176,7 +181,9 @@ impl Call {
         let child: Weak<Call> = Arc::downgrade(self);
         self.set(|state| {
             if state.parent.is_some() {
-                return Err(Error::state("hysock_call_set_parent: the call has a parent already"));
+                return Err(Error::state(
+                    "hysock_call_set_parent: the call has a parent already",
+                ));
             }
             parent.adopt(child)?;
             state.parent = Some(parent);
@@ -194,7 +201,9 @@ impl Call {
             return Err(error.clone());
         }
         if !matches!(state.stage, Stage::New) {
-            return Err(Error::state("the call was performed or started already: make a new one"));
+            return Err(Error::state(
+                "the call was performed or started already: make a new one",
+            ));
         }
         if let Some(error) = &state.cancelled {
             return Err(error.clone());
@@ -265,7 +274,11 @@ impl Call {
     /// Ends the call early, from any thread. Nothing happens to one that has ended.
     pub fn cancel(&self) -> Result<()> {
         self.check()?;
-        self.end_with(Error::new(Status::Cancelled, Operation::None, "the call was cancelled"));
+        self.end_with(Error::new(
+            Status::Cancelled,
+            Operation::None,
+            "the call was cancelled",
+        ));
         Ok(())
     }
 
@@ -304,7 +317,11 @@ impl Call {
 
     pub(super) fn withdraw(&self) {
         self.state().withdrawn = true;
-        self.end_with(Error::new(Status::Cancelled, Operation::None, "the call was freed"));
+        self.end_with(Error::new(
+            Status::Cancelled,
+            Operation::None,
+            "the call was freed",
+        ));
     }
 
     /// Says what to wake from now on; the cancel's error once there was one.
@@ -378,7 +395,9 @@ impl Call {
             headers.insert(HOST, HeaderValue::from_static("localhost"));
         } else {
             headers.clone_from(&template.headers);
-            headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+            headers
+                .entry(HOST)
+                .or_insert(HeaderValue::from_static("localhost"));
         }
         if template.body.as_ref().is_some_and(Bytes::is_empty) {
             // An empty body is not the same as none, and hyper writes nothing for it.
@@ -405,16 +424,20 @@ impl Call {
                 Operation::None,
                 "the call was not started yet",
             )),
-            Stage::Running => {
-                Err(Error::new(Status::WouldBlock, Operation::None, "the call still runs"))
-            }
+            Stage::Running => Err(Error::new(
+                Status::WouldBlock,
+                Operation::None,
+                "the call still runs",
+            )),
             Stage::Done(result) => result.clone(),
         }
     }
 
     /// The answer's status; 0 as long as there is none.
     pub fn http_status(&self) -> i32 {
-        self.answer.get().map_or(0, |answer| i32::from(answer.head.status.as_u16()))
+        self.answer
+            .get()
+            .map_or(0, |answer| i32::from(answer.head.status.as_u16()))
     }
 
     /// 10 or 11; 0 as long as there is no answer.
@@ -445,7 +468,9 @@ impl Child for Call {
 
 impl Node for Call {
     fn strand(&self) -> &Strand {
-        self.strand.as_ref().expect("only a call on a runtime is started")
+        self.strand
+            .as_ref()
+            .expect("only a call on a runtime is started")
     }
 
     fn deliver(self: Arc<Self>, event: Event) {
@@ -492,7 +517,12 @@ impl Call {
 }
 
 fn parse_target(method: &Method, target: &[u8]) -> Result<Uri> {
-    let bad = |why: &str| Err(Error::argument(format!("the target {} {why}", Shown(target))));
+    let bad = |why: &str| {
+        Err(Error::argument(format!(
+            "the target {} {why}",
+            Shown(target)
+        )))
+    };
     if target.first() != Some(&b'/') && !(target == b"*" && method == Method::OPTIONS) {
         return bad("must start with /");
     }

@@ -44,9 +44,18 @@ impl CallerConnection {
     fn new(fd: OwnedFd) -> Result<CallerConnection> {
         let (stream, caller) = CallerStream::new(fd);
         let http = Http::new(stream).map_err(|error| {
-            Error::new(Status::System, Operation::Connect, format!("HTTP cannot begin: {error}"))
+            Error::new(
+                Status::System,
+                Operation::Connect,
+                format!("HTTP cannot begin: {error}"),
+            )
         })?;
-        Ok(CallerConnection { http, caller, flag: Arc::default(), idle_since: Instant::now() })
+        Ok(CallerConnection {
+            http,
+            caller,
+            flag: Arc::default(),
+            idle_since: Instant::now(),
+        })
     }
 
     pub fn idle_for(&self) -> Duration {
@@ -87,7 +96,10 @@ impl CallerConnection {
     }
 
     fn progress(&self) -> Progress {
-        Progress { sent: self.caller.has_sent(), received: self.caller.has_received() }
+        Progress {
+            sent: self.caller.has_sent(),
+            received: self.caller.has_received(),
+        }
     }
 }
 
@@ -97,7 +109,11 @@ pub fn perform(client: &Arc<Client>, call: &Call, deadline: Option<Instant>) -> 
     let mut fresh = false;
     loop {
         let grant = find(client, pool, call, deadline, fresh)?;
-        let place = Place { client, pool, armed: true };
+        let place = Place {
+            client,
+            pool,
+            armed: true,
+        };
         let (mut connection, reused) = match grant {
             Grant::Connection(connection) => (connection, true),
             Grant::Place => (open(client, call, deadline)?, false),
@@ -210,7 +226,10 @@ fn open(client: &Client, call: &Call, deadline: Option<Instant>) -> Result<Calle
 
 /// The earlier of the connect's own limit and the call's.
 pub fn connect_deadline(client: &Client, deadline: Option<Instant>) -> Option<Instant> {
-    let limit = client.config.connect_timeout.and_then(|t| Instant::now().checked_add(t));
+    let limit = client
+        .config
+        .connect_timeout
+        .and_then(|t| Instant::now().checked_add(t));
     match (limit, deadline) {
         (Some(limit), Some(deadline)) => Some(limit.min(deadline)),
         (limit, deadline) => limit.or(deadline),

@@ -86,7 +86,11 @@ impl Client {
                 }
                 let thread = runtime.next_io_thread().clone();
                 let executor = runtime.executor(&config.delivery, &thread);
-                Some(Home { runtime: runtime.clone(), thread, executor })
+                Some(Home {
+                    runtime: runtime.clone(),
+                    thread,
+                    executor,
+                })
             }
         };
         let client = Arc::new(Client {
@@ -107,12 +111,16 @@ impl Client {
 
     /// `FORKED` in a forked child, for a client on a runtime.
     pub fn check(&self) -> Result<()> {
-        self.home.as_ref().map_or(Ok(()), |home| home.runtime.check())
+        self.home
+            .as_ref()
+            .map_or(Ok(()), |home| home.runtime.check())
     }
 
     fn home(&self) -> Result<&Home> {
         self.home.as_ref().ok_or_else(|| {
-            Error::state("the client was made without a runtime: its calls can be performed, not started")
+            Error::state(
+                "the client was made without a runtime: its calls can be performed, not started",
+            )
         })
     }
 
@@ -174,7 +182,10 @@ impl Client {
 
     fn cancel_all(&self) {
         let calls = std::mem::take(&mut *self.running());
-        calls.iter().filter_map(Weak::upgrade).for_each(|call| call.cut());
+        calls
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|call| call.cut());
     }
 
     /// Returns when no callback of the client runs or will run.
@@ -225,11 +236,17 @@ impl Member for Client {
 }
 
 fn shut_down() -> Error {
-    Error::new(Status::ShutDown, Operation::Start, "the client was shut down")
+    Error::new(
+        Status::ShutDown,
+        Operation::Start,
+        "the client was shut down",
+    )
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }

@@ -24,7 +24,11 @@ pub struct Pools {
 
 impl Pools {
     pub fn new(mark: Mark) -> Pools {
-        Pools { pool: Pool::default(), mark, child: OnceLock::new() }
+        Pools {
+            pool: Pool::default(),
+            mark,
+            child: OnceLock::new(),
+        }
     }
 
     /// The pool of this process.
@@ -107,7 +111,10 @@ enum SeatState<T> {
 
 impl<T> Seat<T> {
     pub fn new() -> Arc<Seat<T>> {
-        Arc::new(Seat { state: Mutex::new(SeatState::Waiting), changed: Condvar::new() })
+        Arc::new(Seat {
+            state: Mutex::new(SeatState::Waiting),
+            changed: Condvar::new(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, SeatState<T>> {
@@ -151,7 +158,10 @@ impl<T> Seat<T> {
             }
             *state = SeatState::Waiting;
             state = match left {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(left) => {
                     let waited = self.changed.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -177,7 +187,10 @@ impl Pool {
         let mut state = self.state();
         if state.waiting.is_empty() {
             while let Some(connection) = state.idle.pop_back() {
-                let old = client.config.idle_age.is_some_and(|age| connection.idle_for() > age);
+                let old = client
+                    .config
+                    .idle_age
+                    .is_some_and(|age| connection.idle_for() > age);
                 if fresh || old {
                     // Its place serves the new one.
                     return Found::Grant(Grant::Place);
@@ -230,7 +243,12 @@ impl Pool {
         {
             state.idle.push_back(connection);
             let over = state.idle.len() as u64 > client.config.max_idle;
-            if over && state.idle.front().is_some_and(|oldest| oldest.idle_for() > GRACE) {
+            if over
+                && state
+                    .idle
+                    .front()
+                    .is_some_and(|oldest| oldest.idle_for() > GRACE)
+            {
                 state.idle.pop_front();
                 state.open -= 1;
             }

@@ -1,8 +1,8 @@
 //! Started calls: each connection is a task of the client's I/O thread, which runs one call after
 //! another and waits, idle, in between.
 
-use super::caller::connect_deadline;
 use super::call::Call;
+use super::caller::connect_deadline;
 use super::pool::Next;
 use super::transfer::{Answer, Http, Progress};
 use super::{Client, Home};
@@ -118,7 +118,10 @@ impl Local {
     /// The client's state on this thread, made at its first use.
     fn of(client: &Arc<Client>, home: &Home) -> Rc<Local> {
         LOCALS.with_borrow_mut(|locals| {
-            if let Some(local) = locals.iter().find(|local| Arc::ptr_eq(&local.client, client)) {
+            if let Some(local) = locals
+                .iter()
+                .find(|local| Arc::ptr_eq(&local.client, client))
+            {
                 return local.clone();
             }
             let local = Rc::new(Local {
@@ -147,13 +150,16 @@ impl Local {
     }
 
     fn remove_idle(&self, which: &Rc<Idle>) {
-        self.idle.borrow_mut().retain(|idle| !Rc::ptr_eq(idle, which));
+        self.idle
+            .borrow_mut()
+            .retain(|idle| !Rc::ptr_eq(idle, which));
         self.count_idle();
     }
 
     fn count_idle(&self) {
         if let Ok(pool) = self.client.pool() {
-            pool.idle_on_reactor.store(self.idle.borrow().len(), Ordering::Release);
+            pool.idle_on_reactor
+                .store(self.idle.borrow().len(), Ordering::Release);
         }
     }
 
@@ -196,7 +202,12 @@ impl Local {
 
     /// The life of one connection.
     async fn work(self: Rc<Self>, first: Arc<Call>) {
-        let mut worker = Worker { local: self, connection: None, idle: Rc::default(), placed: true };
+        let mut worker = Worker {
+            local: self,
+            connection: None,
+            idle: Rc::default(),
+            placed: true,
+        };
         let mut next = Some(first);
         while let Some(call) = next.take() {
             let result = worker.run(&call).await;
@@ -227,7 +238,11 @@ impl Local {
             loop {
                 let mut idle = self.idle.borrow_mut();
                 let Some(oldest) = idle.first() else { return };
-                let age = oldest.since.get().map(|since| since.elapsed()).unwrap_or_default();
+                let age = oldest
+                    .since
+                    .get()
+                    .map(|since| since.elapsed())
+                    .unwrap_or_default();
                 let over = idle.len() as u64 > config.max_idle && age >= SWEEP;
                 if !over && config.idle_age.is_none_or(|limit| age < limit) {
                     break;
@@ -258,7 +273,9 @@ impl Worker {
         loop {
             let reused = self.connection.is_some();
             if !reused {
-                let fd = self.limit(call, deadline, open(&client, deadline)).await??;
+                let fd = self
+                    .limit(call, deadline, open(&client, deadline))
+                    .await??;
                 self.connection = Some(attach(fd)?);
             }
             let (http, stream) = self.connection.as_mut().expect("made above");
@@ -267,8 +284,10 @@ impl Worker {
             let transfer = http.transfer(call.request(), client.config.max_body);
             let result = limit(&self.local.thread, call, deadline, transfer).await;
             let (http, stream) = self.connection.as_mut().expect("made above");
-            let progress =
-                Progress { sent: stream.has_sent(), received: stream.received() > before };
+            let progress = Progress {
+                sent: stream.has_sent(),
+                received: stream.received() > before,
+            };
             let reusable = matches!(result, Ok(Ok(_)))
                 && !stream.is_sink()
                 && poll_fn(|cx| Poll::Ready(http.is_reusable(cx))).await;
@@ -315,7 +334,11 @@ impl Worker {
     /// Whose turn it is: `None` nobody's, `Some(None)` a calling thread's, which this connection makes room
     /// for.
     fn next_waiting(&mut self) -> Option<Option<Arc<Call>>> {
-        let next = self.local.client.pool().map_or(Next::Nobody, |pool| pool.next());
+        let next = self
+            .local
+            .client
+            .pool()
+            .map_or(Next::Nobody, |pool| pool.next());
         let next = match next {
             Next::Nobody if !self.local.client.is_ending() => return None,
             Next::Nobody => None,
@@ -395,11 +418,14 @@ async fn limit<T>(
 }
 
 fn attach(fd: OwnedFd) -> Result<(Http<ReactorStream>, ReactorStream)> {
-    let stream = ReactorStream::new(fd, Side::Client).map_err(|e| {
-        Error::system(Operation::Connect, "cannot register the connection", &e)
-    })?;
+    let stream = ReactorStream::new(fd, Side::Client)
+        .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
     let http = Http::new(stream.clone()).map_err(|error| {
-        Error::new(Status::System, Operation::Connect, format!("HTTP cannot begin: {error}"))
+        Error::new(
+            Status::System,
+            Operation::Connect,
+            format!("HTTP cannot begin: {error}"),
+        )
     })?;
     Ok((http, stream))
 }

@@ -37,7 +37,11 @@ impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
         let mut handshake = pin!(http1::Builder::new().handshake(io));
         let mut cx = Context::from_waker(Waker::noop());
         match handshake.as_mut().poll(&mut cx) {
-            Poll::Ready(Ok((sender, connection))) => Ok(Http { sender, connection, ended: false }),
+            Poll::Ready(Ok((sender, connection))) => Ok(Http {
+                sender,
+                connection,
+                ended: false,
+            }),
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
         }
@@ -120,7 +124,9 @@ pub struct Progress {
 
 impl Failure {
     fn io(&self) -> Option<io::ErrorKind> {
-        let Failure::Http(error) = self else { return None };
+        let Failure::Http(error) = self else {
+            return None;
+        };
         let mut cause = error.source();
         while let Some(error) = cause {
             if let Some(io) = error.downcast_ref::<io::Error>() {
@@ -156,14 +162,22 @@ impl Failure {
                 Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
                     (Status::Protocol, "the answer's body is malformed")
                 }
-                _ if progress.received => {
-                    (Status::Truncated, "the connection was closed before the answer was complete")
-                }
-                _ => (Status::Closed, "the connection was closed without an answer"),
+                _ if progress.received => (
+                    Status::Truncated,
+                    "the connection was closed before the answer was complete",
+                ),
+                _ => (
+                    Status::Closed,
+                    "the connection was closed without an answer",
+                ),
             }
         };
         let message = format!("{at}: {what} ({error})");
-        let operation = if progress.sent { Operation::Receive } else { Operation::Send };
+        let operation = if progress.sent {
+            Operation::Receive
+        } else {
+            Operation::Send
+        };
         Error::new(status, operation, message)
     }
 }

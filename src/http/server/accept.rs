@@ -29,7 +29,11 @@ impl Signal {
         rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(|fd| Signal(Arc::new(fd)))
             .map_err(|e| {
-                Error::system(Operation::Start, "cannot make the server's descriptor", &e.into())
+                Error::system(
+                    Operation::Start,
+                    "cannot make the server's descriptor",
+                    &e.into(),
+                )
             })
     }
 
@@ -84,7 +88,9 @@ pub fn start(hold: Hold, listeners: Vec<Listener>) {
 pub fn end(server: &Arc<Server>, drain: Option<Duration>) {
     let key = Arc::as_ptr(server);
     let ending = ACCEPTORS.with_borrow(|all| {
-        all.iter().find(|(server, _)| *server == key).map(|(_, ending)| ending.clone())
+        all.iter()
+            .find(|(server, _)| *server == key)
+            .map(|(_, ending)| ending.clone())
     });
     match ending {
         Some(ending) => ending.begin(drain),
@@ -145,7 +151,9 @@ async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>
                 if ending.or(server.below_connection_limit()).await.is_none() {
                     break;
                 }
-                let Some(Ok(mut ready)) = ending.or(registration.readable()).await else { break };
+                let Some(Ok(mut ready)) = ending.or(registration.readable()).await else {
+                    break;
+                };
                 match accept_batch(&server, &listener, false) {
                     Ok(Drained::Yes) => ready.clear_ready(),
                     Ok(Drained::No) => pause = ACCEPT_PAUSE_MIN,
@@ -162,11 +170,17 @@ async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>
             }
         }
         Err(error) => server.runtime.log().write(Level::Error, || {
-            format!("{}: cannot accept connections: {error}", listener.address().display())
+            format!(
+                "{}: cannot accept connections: {error}",
+                listener.address().display()
+            )
         }),
     }
     if let Err(error) = listener.remove_file() {
-        server.runtime.log().write(Level::Warn, || error.to_string());
+        server
+            .runtime
+            .log()
+            .write(Level::Warn, || error.to_string());
     }
     // Whoever connected before the file went is served: nothing is lost in the backlog.
     while matches!(accept_batch(&server, &listener, true), Ok(Drained::No)) {}
@@ -212,7 +226,10 @@ fn share_out(server: &Arc<Server>, fd: OwnedFd) {
     let load = |thread: &&Arc<IoThread>| thread.load.load(Ordering::Relaxed);
     let threads = server.runtime.io_threads();
     // The first I/O thread accepts, and `min_by_key` prefers the first.
-    let thread = threads.iter().min_by_key(load).expect("a runtime has an I/O thread");
+    let thread = threads
+        .iter()
+        .min_by_key(load)
+        .expect("a runtime has an I/O thread");
     thread.load.fetch_add(1, Ordering::Relaxed);
     if thread.is_current()
         && let Some(shard) = Shard::find(server)
@@ -255,11 +272,18 @@ impl Server {
             if self.has_room() {
                 return Poll::Ready(());
             }
-            let mut waiting = self.accept_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self
+                .accept_waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             *waiting = Some(cx.waker().clone());
             drop(waiting);
             // Again, for the one that ended in between.
-            if self.has_room() { Poll::Ready(()) } else { Poll::Pending }
+            if self.has_room() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
@@ -267,7 +291,11 @@ impl Server {
     pub(super) fn connection_ended(&self) {
         let before = self.connections.fetch_sub(1, Ordering::AcqRel);
         if before == self.config.max_connections {
-            let waiting = self.accept_waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let waiting = self
+                .accept_waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             if let Some(waker) = waiting {
                 self.runtime.io_threads()[0].wake(waker);
             }

@@ -145,7 +145,9 @@ impl Link {
         let age = Duration::from_millis(self.shard.now().saturating_sub(self.since.get()));
         let over = |limit: Option<Duration>| limit.is_some_and(|limit| age >= limit);
         match self.phase.get() {
-            Phase::Idle if self.stream.received() != self.moved.get() => self.set_phase(Phase::Head),
+            Phase::Idle if self.stream.received() != self.moved.get() => {
+                self.set_phase(Phase::Head)
+            }
             Phase::Idle => {
                 if over(config.idle_timeout) {
                     self.expire();
@@ -184,7 +186,9 @@ enum State {
     /// Only the descriptor: no request has begun.
     Parked,
     Live(Box<Http>),
-    Lingering { discarded: u64 },
+    Lingering {
+        discarded: u64,
+    },
 }
 
 /// The connection's task.
@@ -195,7 +199,10 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(link: Rc<Link>) -> Connection {
-        Connection { link, state: State::Parked }
+        Connection {
+            link,
+            state: State::Parked,
+        }
     }
 
     /// Waits for the first byte of a request.
@@ -212,7 +219,10 @@ impl Connection {
     fn go_live(&mut self) {
         let link = &self.link;
         let service = Service::new(link.clone());
-        let http = link.shard.http.serve_connection(link.stream.clone(), service);
+        let http = link
+            .shard
+            .http
+            .serve_connection(link.stream.clone(), service);
         link.park.set(false);
         link.shard.live.set(link.shard.live.get() + 1);
         self.state = State::Live(Box::new(http));
@@ -220,7 +230,9 @@ impl Connection {
 
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let State::Live(http) = &mut self.state else { return self.poll_step(cx) };
+            let State::Live(http) = &mut self.state else {
+                return self.poll_step(cx);
+            };
             if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
                 return self.end_of_http(result.is_ok(), cx);
             }
@@ -251,7 +263,9 @@ impl Connection {
 
     /// Lets go of hyper's state between two requests. A head that has begun to arrive stays live.
     fn park(&mut self) {
-        let State::Live(http) = std::mem::replace(&mut self.state, State::Parked) else { return };
+        let State::Live(http) = std::mem::replace(&mut self.state, State::Parked) else {
+            return;
+        };
         let link = &self.link;
         link.shard.live.set(link.shard.live.get() - 1);
         link.park.set(false);

@@ -5,9 +5,9 @@ use crate::error::{Error, Operation, Result, Status};
 use crate::http::body::Collected;
 use crate::http::headers;
 use crate::http::parent::{Child, Parent};
+use crate::runtime::Level;
 use crate::runtime::delivery::{self, Event, Node, Strand};
 use crate::runtime::io_thread::IoThread;
-use crate::runtime::Level;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
@@ -146,7 +146,11 @@ impl Exchange {
 
     /// 10 or 11.
     pub fn version(&self) -> i32 {
-        if self.request.version == http::Version::HTTP_10 { 10 } else { 11 }
+        if self.request.version == http::Version::HTTP_10 {
+            10
+        } else {
+            11
+        }
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -199,7 +203,14 @@ impl Exchange {
             headers.insert(CONTENT_TYPE, content_type);
         }
         let body = Bytes::copy_from_slice(body);
-        self.settle(state, Stage::Answered(Answer { status, headers, body }));
+        self.settle(
+            state,
+            Stage::Answered(Answer {
+                status,
+                headers,
+                body,
+            }),
+        );
         Ok(())
     }
 
@@ -211,7 +222,10 @@ impl Exchange {
         if let Some(waker) = waiting {
             self.thread.wake(waker);
         }
-        children.iter().filter_map(Weak::upgrade).for_each(|child| child.parent_ended());
+        children
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|child| child.parent_ended());
     }
 
     /// Keeps the exchange beyond the handler's return, until it is released.
@@ -290,7 +304,11 @@ impl Exchange {
             Stage::Answered(answer) => Poll::Ready(Outcome::Answer(answer)),
             Stage::Open => {
                 state.stage = Stage::Open;
-                if !state.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                if !state
+                    .waiting
+                    .as_ref()
+                    .is_some_and(|waker| waker.will_wake(cx.waker()))
+                {
                     state.waiting = Some(cx.waker().clone());
                 }
                 Poll::Pending
@@ -310,7 +328,14 @@ impl Exchange {
             return false;
         }
         let has_hook = state.on_gone.is_some();
-        self.settle(state, if shut_down { Stage::ShutDown } else { Stage::Gone });
+        self.settle(
+            state,
+            if shut_down {
+                Stage::ShutDown
+            } else {
+                Stage::Gone
+            },
+        );
         if has_hook {
             self.post(Event::Gone);
         }
@@ -421,7 +446,9 @@ fn answer_status(http_status: i32, no_body: bool) -> Result<StatusCode> {
         )));
     }
     if matches!(http_status, 204 | 304) && !no_body {
-        return Err(Error::argument(format!("an answer with status {http_status} has no body")));
+        return Err(Error::argument(format!(
+            "an answer with status {http_status} has no body"
+        )));
     }
     Ok(StatusCode::from_u16(http_status as u16).expect("in range"))
 }

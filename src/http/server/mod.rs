@@ -174,7 +174,9 @@ impl Server {
     fn check_new(&self, state: &State, what: &str) -> Result<()> {
         match state.stage {
             Stage::New => Ok(()),
-            Stage::Running => Err(Error::state(format!("{what}: the server has started already"))),
+            Stage::Running => Err(Error::state(format!(
+                "{what}: the server has started already"
+            ))),
             Stage::Ending => Err(shut_down()),
         }
     }
@@ -222,10 +224,14 @@ impl Server {
         let mut state = self.state();
         self.check_new(&state, "start")?;
         if state.listeners.is_empty() {
-            return Err(Error::state("start: the server has no listener, add one first"));
+            return Err(Error::state(
+                "start: the server has no listener, add one first",
+            ));
         }
         if state.routes.is_empty() {
-            return Err(Error::state("start: the server has no route, add one first"));
+            return Err(Error::state(
+                "start: the server has no route, add one first",
+            ));
         }
         state.stage = Stage::Running;
         let listeners = std::mem::take(&mut state.listeners);
@@ -342,8 +348,14 @@ impl Server {
             && !self.is_withdrawn()
         {
             let aborted = self.aborted.load(Ordering::Acquire);
-            let reason = if aborted > 0 { Status::TimedOut } else { Status::Ok };
-            drop(crate::panic::contain(|| on_closed(Closed { reason, aborted })));
+            let reason = if aborted > 0 {
+                Status::TimedOut
+            } else {
+                Status::Ok
+            };
+            drop(crate::panic::contain(|| {
+                on_closed(Closed { reason, aborted })
+            }));
         }
         // The last reference to the handlers: every holder of another held the server's end.
         drop(routes);
@@ -388,11 +400,17 @@ impl Member for Server {
 }
 
 fn shut_down() -> Error {
-    Error::new(Status::ShutDown, Operation::Start, "the server was shut down")
+    Error::new(
+        Status::ShutDown,
+        Operation::Start,
+        "the server was shut down",
+    )
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("stage", &self.state().stage).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("stage", &self.state().stage)
+            .finish_non_exhaustive()
     }
 }

@@ -23,7 +23,12 @@ pub enum Found<'a> {
 
 impl Routes {
     /// `method` `None` is any method, `path` `None` every path that no other route has.
-    pub fn add(&mut self, method: Option<&str>, path: Option<&str>, handler: Handler) -> Result<()> {
+    pub fn add(
+        &mut self,
+        method: Option<&str>,
+        path: Option<&str>,
+        handler: Handler,
+    ) -> Result<()> {
         let method = method.map(|m| headers::method(m.as_bytes())).transpose()?;
         let Some(path) = path else {
             if method.is_some() {
@@ -43,7 +48,10 @@ impl Routes {
                 Shown(path.as_bytes())
             )));
         }
-        if let Some(bad) = path.bytes().find(|b| matches!(b, b'?' | b'#' | 0..=b' ' | 127)) {
+        if let Some(bad) = path
+            .bytes()
+            .find(|b| matches!(b, b'?' | b'#' | 0..=b' ' | 127))
+        {
             return Err(Error::argument(format!(
                 "the path {} of a route contains \"{}\", which no request's path does",
                 Shown(path.as_bytes()),
@@ -53,7 +61,9 @@ impl Routes {
         let methods = self.paths.entry(path.into()).or_default();
         if methods.iter().any(|(known, _)| *known == method) {
             let method = method.as_ref().map_or("any method", Method::as_str);
-            return Err(Error::argument(format!("there is a route for {method} {path} already")));
+            return Err(Error::argument(format!(
+                "there is a route for {method} {path} already"
+            )));
         }
         methods.push((method, Arc::new(handler)));
         Ok(())
@@ -64,7 +74,11 @@ impl Routes {
     }
 
     pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
-        let fallback = || self.fallback.as_ref().map_or(Found::Nothing, Found::Handler);
+        let fallback = || {
+            self.fallback
+                .as_ref()
+                .map_or(Found::Nothing, Found::Handler)
+        };
         if self.paths.is_empty() {
             return fallback();
         }
@@ -72,10 +86,15 @@ impl Routes {
             return fallback();
         };
         let of = |wanted: Option<&Method>| {
-            methods.iter().find(|(m, _)| m.as_ref() == wanted).map(|(_, handler)| handler)
+            methods
+                .iter()
+                .find(|(m, _)| m.as_ref() == wanted)
+                .map(|(_, handler)| handler)
         };
         // HEAD is answered by GET's handler, hyper leaves its body out (RFC 9110, section 9.3.2).
-        let get = (method == Method::HEAD).then(|| of(Some(&Method::GET))).flatten();
+        let get = (method == Method::HEAD)
+            .then(|| of(Some(&Method::GET)))
+            .flatten();
         match of(Some(method)).or(get).or_else(|| of(None)) {
             Some(handler) => Found::Handler(handler),
             None => Found::MethodNotAllowed(allow(methods.iter().filter_map(|(m, _)| m.as_ref()))),
@@ -107,21 +126,35 @@ mod tests {
         routes.add(Some("PUT"), Some("/a"), handler()).unwrap();
         routes.add(None, Some("/b"), handler()).unwrap();
         assert!(matches!(routes.find(&Method::GET, "/a"), Found::Handler(_)));
-        assert!(matches!(routes.find(&Method::HEAD, "/a"), Found::Handler(_)));
-        assert!(matches!(routes.find(&Method::DELETE, "/b"), Found::Handler(_)));
+        assert!(matches!(
+            routes.find(&Method::HEAD, "/a"),
+            Found::Handler(_)
+        ));
+        assert!(matches!(
+            routes.find(&Method::DELETE, "/b"),
+            Found::Handler(_)
+        ));
         assert!(matches!(routes.find(&Method::GET, "/c"), Found::Nothing));
-        let Found::MethodNotAllowed(allow) = routes.find(&Method::POST, "/a") else { panic!() };
+        let Found::MethodNotAllowed(allow) = routes.find(&Method::POST, "/a") else {
+            panic!()
+        };
         assert_eq!(allow, "GET, HEAD, PUT");
         routes.add(None, None, handler()).unwrap();
         assert!(matches!(routes.find(&Method::GET, "/c"), Found::Handler(_)));
-        assert!(matches!(routes.find(&Method::POST, "/a"), Found::MethodNotAllowed(_)));
+        assert!(matches!(
+            routes.find(&Method::POST, "/a"),
+            Found::MethodNotAllowed(_)
+        ));
     }
 
     #[test]
     fn bad_routes_are_refused() {
         let mut routes = Routes::default();
         for path in ["", "a", "/a b", "/a?x", "/#"] {
-            assert!(routes.add(Some("GET"), Some(path), handler()).is_err(), "{path}");
+            assert!(
+                routes.add(Some("GET"), Some(path), handler()).is_err(),
+                "{path}"
+            );
         }
         assert!(routes.add(Some("G T"), Some("/"), handler()).is_err());
         assert!(routes.add(Some("GET"), None, handler()).is_err());

@@ -44,8 +44,14 @@ impl Service {
         let server = shard.server();
         check_host(request, server.config.strict_host)?;
         let uri = request.uri();
-        if uri.path_and_query().is_some_and(|target| target.as_str().len() > TARGET_MAX) {
-            return Err(Refusal::text(StatusCode::URI_TOO_LONG, "the request target is too long\n"));
+        if uri
+            .path_and_query()
+            .is_some_and(|target| target.as_str().len() > TARGET_MAX)
+        {
+            return Err(Refusal::text(
+                StatusCode::URI_TOO_LONG,
+                "the request target is too long\n",
+            ));
         }
         let handler = match shard.routes.find(request.method(), uri.path()) {
             Found::Handler(handler) => handler.clone(),
@@ -70,7 +76,11 @@ impl Service {
 
     fn refuse(&self, refusal: Refusal, unread: bool) -> Answering {
         self.0.early.set(unread);
-        Answering { link: self.0.clone(), step: Step::Refuse(Some((refusal, unread))), counted: false }
+        Answering {
+            link: self.0.clone(),
+            step: Step::Refuse(Some((refusal, unread))),
+            counted: false,
+        }
     }
 }
 
@@ -89,10 +99,18 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let server = link.shard().server();
         let (head, body) = request.into_parts();
         server.requests.fetch_add(1, Ordering::Relaxed);
-        let mut answering = Answering { link: link.clone(), step: Step::Done, counted: true };
+        let mut answering = Answering {
+            link: link.clone(),
+            step: Step::Done,
+            counted: true,
+        };
         if !has_body {
             let announced = head.headers.contains_key(CONTENT_LENGTH);
-            let body = if announced { Collected::empty() } else { Collected::default() };
+            let body = if announced {
+                Collected::empty()
+            } else {
+                Collected::default()
+            };
             answering.step = begin(link, head, body, handler);
             return answering;
         }
@@ -145,7 +163,9 @@ enum Step {
 
 impl Answering {
     fn poll_collect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Step::Collect(slot) = &mut self.step else { return Poll::Ready(()) };
+        let Step::Collect(slot) = &mut self.step else {
+            return Poll::Ready(());
+        };
         let (collect, ..) = &mut **slot.as_mut().expect("taken with the step");
         let collected = ready!(collect.poll(cx));
         let (_, head, handler) = *slot.take().expect("taken with the step");
@@ -169,7 +189,9 @@ impl Answering {
         *reply.status_mut() = answer.status;
         *reply.headers_mut() = answer.headers;
         if close || link.shard().is_draining() {
-            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            reply
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         reply
     }
@@ -205,7 +227,11 @@ impl Future for Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         if self.counted {
-            self.link.shard().server().requests.fetch_sub(1, Ordering::Relaxed);
+            self.link
+                .shard()
+                .server()
+                .requests
+                .fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -219,7 +245,11 @@ struct Refusal {
 
 impl Refusal {
     fn text(status: StatusCode, text: &'static str) -> Refusal {
-        Refusal { status, text, header: None }
+        Refusal {
+            status,
+            text,
+            header: None,
+        }
     }
 
     fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Refusal {
@@ -232,9 +262,10 @@ impl Refusal {
             Uncollected::TooLarge => {
                 Refusal::text(StatusCode::PAYLOAD_TOO_LARGE, "413 the body is too large\n")
             }
-            Uncollected::Broken(_) => {
-                Refusal::text(StatusCode::BAD_REQUEST, "400 the body is malformed or ended early\n")
-            }
+            Uncollected::Broken(_) => Refusal::text(
+                StatusCode::BAD_REQUEST,
+                "400 the body is malformed or ended early\n",
+            ),
         }
     }
 
@@ -242,13 +273,21 @@ impl Refusal {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         headers.extend(self.header);
-        Answer { status: self.status, headers, body: Bytes::from_static(self.text.as_bytes()) }
+        Answer {
+            status: self.status,
+            headers,
+            body: Bytes::from_static(self.text.as_bytes()),
+        }
     }
 }
 
 /// What hyper writes to a stream that nobody reads.
 fn nobody() -> Answer {
-    Answer { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Bytes::new() }
+    Answer {
+        status: StatusCode::NO_CONTENT,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    }
 }
 
 /// RFC 9112, section 3.2: one Host, and a sane one. Empty and odd values are let through unless `strict`:
@@ -266,10 +305,18 @@ fn check_host(request: &Request<Incoming>, strict: bool) -> Result<(), Refusal> 
         return bad("400 more than one Host header\n");
     }
     let host = host.as_bytes();
-    if host.iter().any(|b| matches!(b, 0..=b' ' | 127 | b',' | b'@' | b'/')) {
+    if host
+        .iter()
+        .any(|b| matches!(b, 0..=b' ' | 127 | b',' | b'@' | b'/'))
+    {
         return bad("400 the Host header is malformed\n");
     }
-    if strict && std::str::from_utf8(host).ok().and_then(|h| h.parse::<http::uri::Authority>().ok()).is_none() {
+    if strict
+        && std::str::from_utf8(host)
+            .ok()
+            .and_then(|h| h.parse::<http::uri::Authority>().ok())
+            .is_none()
+    {
         return bad("400 the Host header is not a host\n");
     }
     Ok(())

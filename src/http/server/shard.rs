@@ -70,7 +70,10 @@ impl Shard {
     /// The shard of `server` on this thread.
     pub fn find(server: &Server) -> Option<Rc<Shard>> {
         SHARDS.with_borrow(|shards| {
-            shards.iter().find(|shard| std::ptr::eq(&*shard.hold.0, server)).cloned()
+            shards
+                .iter()
+                .find(|shard| std::ptr::eq(&*shard.hold.0, server))
+                .cloned()
         })
     }
 
@@ -167,7 +170,9 @@ impl Shard {
                 self.changed.notified().await;
             } else {
                 // Either way it is time to look.
-                tokio::time::timeout(SWEEP, self.changed.notified()).await.ok();
+                tokio::time::timeout(SWEEP, self.changed.notified())
+                    .await
+                    .ok();
             }
             self.tick();
             self.each(|link| link.check_time());

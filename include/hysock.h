@@ -1,0 +1,1764 @@
+/*
+ * hysock 0.1.0
+ *
+ * HTTP/1.1 over Unix domain sockets. https://www.rfc-editor.org/rfc/rfc9112, unix(7).
+ *
+ * The twelve functions of a server:
+ *
+ *     hysock_runtime_new          start the library's threads
+ *     hysock_server_serve         listen on a socket and hand every request to a function of yours
+ *     hysock_exchange_method      what was asked: GET, POST, ...
+ *     hysock_exchange_path        for what
+ *     hysock_exchange_header      with which headers
+ *     hysock_exchange_body        and with which body
+ *     hysock_exchange_set_header  a header of the answer
+ *     hysock_exchange_answer      the answer
+ *     hysock_server_shutdown      begin the end
+ *     hysock_server_wait          until no callback runs any more
+ *     hysock_server_free
+ *     hysock_runtime_free
+ *
+ * The eight of a client:
+ *
+ *     hysock_client_new           one socket to talk to
+ *     hysock_call_new             one request
+ *     hysock_call_set_body        its body
+ *     hysock_call_perform         send it and wait for the answer
+ *     hysock_call_http_status     the answer's status: 200, 404, ...
+ *     hysock_call_body            the answer's body
+ *     hysock_call_free
+ *     hysock_client_free
+ *
+ * All else is options. What holds for every function:
+ *
+ * Results. A function that can fail returns a `hysock_status`: HYSOCK_OK is 0, failures are
+ * negative. It is never an HTTP status: a 404 is a success here. Where the last parameter is a
+ * `hysock_error`, it may be NULL; otherwise it is overwritten by each call and says in words what
+ * went wrong and what to do. Counts and descriptors are returned as int32_t, negative = a status.
+ * Getters never fail: they give an empty result. When a function fails, the place for its result
+ * holds NULL.
+ *
+ * Handles. The pointers to the types below are no addresses but checked numbers. One that is
+ * freed, freed twice, of the wrong kind or made up gives HYSOCK_E_BAD_HANDLE from any function and
+ * on any thread, never a crash. Equal pointers are the same object. Free functions take NULL,
+ * never block, and may be called anywhere, in any order, also inside callbacks.
+ *
+ * Text. `const char *` is NUL-terminated; where a length follows, HYSOCK_NTS says that it is. All
+ * input is copied before a function returns. A `hysock_str` that comes out is not NUL-terminated
+ * (print it with HYSOCK_PRI) and is good as long as its handle; bodies are followed by an
+ * uncounted NUL. Times are milliseconds; 0 is "do not wait", HYSOCK_FOREVER is no limit.
+ *
+ * Configs hold values. A NULL config is all defaults; a config is read once and may be freed at
+ * once. It remembers the first setter that was refused, and whoever reads it fails with that
+ * message: checking each setter is allowed, never needed. 0 is refused; HYSOCK_FOREVER and
+ * HYSOCK_UNLIMITED turn a limit off where that is possible.
+ *
+ * Callbacks are a function, a `userdata` that it gets, and a `drop` that is called with `userdata`
+ * once, after the last call of the function; when the registration fails, before it returns.
+ * `drop` may be NULL. No handle ever has two callbacks at once. A C++ exception must not leave a
+ * callback.
+ *
+ * Threads. Every function may be called on any thread. The library's threads block all signals but
+ * the synchronous ones, and it changes no signal disposition, prints nothing, and keeps `errno` as
+ * it was. Async-signal-safe are hysock_queue_wake() and hysock_server_shutdown_signal(), nothing
+ * else. A call that would wait for itself is refused with HYSOCK_E_WOULD_DEADLOCK.
+ *
+ * The end. A shutdown begins it, a wait is the barrier: when it returns HYSOCK_OK, no callback of
+ * that handle runs or will run, and its drops have run.
+ *
+ * Fork. Threads do not survive fork(2): daemonize first. In a child, a runtime and what hangs on
+ * it give HYSOCK_E_FORKED, and freeing them leaves the parent's sockets alone. Configs, and
+ * clients without a runtime, go on working.
+ */
+
+/* Generated from src/ffi by `make header`: do not edit. */
+#ifndef HYSOCK_H
+#define HYSOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if UINTPTR_MAX != UINT64_MAX
+#error "hysock is for 64-bit systems only"
+#endif
+
+/** The version of this header. `hysock_version()` gives the library's. */
+#define HYSOCK_VERSION "0.1.0"
+#define HYSOCK_VERSION_MAJOR 0
+#define HYSOCK_VERSION_MINOR 1
+#define HYSOCK_VERSION_PATCH 0
+
+/**
+ * `(major << 16) | (minor << 8) | patch`, for `#if`: `hysock_version_number()` gives the library's.
+ */
+#define HYSOCK_VERSION_NUMBER 0x000100
+
+/**
+ * As a length: the text ends with a NUL, measure it. For text only (address, target, header
+ * value); for bodies and data it is refused, since it equals a failed `read()`.
+ */
+#define HYSOCK_NTS SIZE_MAX
+
+/** As a time in milliseconds: no limit. */
+#define HYSOCK_FOREVER UINT32_MAX
+
+/** As a size or a count: no limit. */
+#define HYSOCK_UNLIMITED UINT64_MAX
+
+/**
+ * A `hysock_str` as the two arguments of `%.*s`:
+ * `printf("%.*s\n", HYSOCK_PRI(name));`
+ */
+#define HYSOCK_PRI(s) ((int)(s).len), ((s).ptr)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * ===============================================================================================
+ * Handles
+ * ===============================================================================================
+ */
+
+/** Threads, and the servers and clients on them. */
+typedef struct hysock_runtime hysock_runtime;
+
+/** What a runtime is made with. */
+typedef struct hysock_runtime_config hysock_runtime_config;
+
+/** Callbacks that wait for the thread that dispatches them. */
+typedef struct hysock_queue hysock_queue;
+
+/** How a socket file is made. */
+typedef struct hysock_listener_config hysock_listener_config;
+
+/** What a server keeps to. */
+typedef struct hysock_server_config hysock_server_config;
+
+/** Routes, and the sockets that they are served on. */
+typedef struct hysock_server hysock_server;
+
+/** One request received, and the answer to it. */
+typedef struct hysock_exchange hysock_exchange;
+
+/** What a client keeps to. */
+typedef struct hysock_client_config hysock_client_config;
+
+/** One address to talk to, with its connections. */
+typedef struct hysock_client hysock_client;
+
+/** One request sent, and the answer received. */
+typedef struct hysock_call hysock_call;
+
+/*
+ * ===============================================================================================
+ * status
+ * ===============================================================================================
+ *
+ * How a call went. The values are fixed for ever and never reused. INVALID_ARGUMENT, BAD_HANDLE,
+ * STATE and WOULD_DEADLOCK are mistakes in the program; the others are days like any other.
+ */
+
+/** HYSOCK_OK or a negative HYSOCK_E_ value. Never an HTTP status. */
+typedef int32_t hysock_status;
+
+/** It worked. */
+#define HYSOCK_OK 0
+
+/** NULL, a bad length, a value out of range, an illegal byte. The message names the argument. */
+#define HYSOCK_E_INVALID_ARGUMENT (-1)
+
+/** The handle was freed, is of another kind, or is none. */
+#define HYSOCK_E_BAD_HANDLE (-2)
+
+/** The right call at the wrong moment: a second answer, a second start. */
+#define HYSOCK_E_STATE (-3)
+
+/** A blocking call on a thread that must not block, or inside a callback that it would wait for. */
+#define HYSOCK_E_WOULD_DEADLOCK (-4)
+
+/** The runtime, or what hangs on it, belongs to the parent of this forked process. */
+#define HYSOCK_E_FORKED (-5)
+
+/** Nothing now. */
+#define HYSOCK_E_WOULD_BLOCK (-6)
+
+/** The caller's deadline came first. */
+#define HYSOCK_E_TIMED_OUT (-7)
+
+/** The caller cancelled it. */
+#define HYSOCK_E_CANCELLED (-8)
+
+/** The peer is gone. */
+#define HYSOCK_E_CLOSED (-9)
+
+/** The server, the client, the queue or the runtime has ended. */
+#define HYSOCK_E_SHUT_DOWN (-10)
+
+/** There is no such socket. */
+#define HYSOCK_E_ABSENT (-11)
+
+/** There is a socket file, and nobody listens on it. */
+#define HYSOCK_E_REFUSED (-12)
+
+/** Somebody listens, and took no connection until the deadline: the backlog stayed full. */
+#define HYSOCK_E_BUSY (-13)
+
+/** Not permitted. */
+#define HYSOCK_E_FORBIDDEN (-14)
+
+/** Not a socket, or one of another type. */
+#define HYSOCK_E_WRONG_TYPE (-15)
+
+/** A living listener holds the address. */
+#define HYSOCK_E_IN_USE (-16)
+
+/** The peer broke HTTP. */
+#define HYSOCK_E_PROTOCOL (-17)
+
+/** The peer ended in the middle of a message. */
+#define HYSOCK_E_TRUNCATED (-18)
+
+/** More than a configured limit, which the message names with its setter. */
+#define HYSOCK_E_TOO_LARGE (-19)
+
+/** A limit on how many is reached. */
+#define HYSOCK_E_LIMIT (-20)
+
+/** A system call failed: `os_error` of the `hysock_error` has its errno. */
+#define HYSOCK_E_SYSTEM (-21)
+
+/** This kernel cannot do it. */
+#define HYSOCK_E_UNSUPPORTED (-22)
+
+/** A bug in hysock, contained. Please report it. */
+#define HYSOCK_E_PANIC (-23)
+
+/**
+ * A few words for a status: the text for a log when there is no `hysock_error` at hand.
+ *
+ * Any value is allowed; an unknown one gives "unknown status". The text is static and
+ * NUL-terminated.
+ *
+ * Thread: any.
+ * Errors: none.
+ * Since: 0.1
+ */
+const char *hysock_status_message(int32_t status);
+
+/*
+ * ===============================================================================================
+ * error
+ * ===============================================================================================
+ *
+ * What went wrong, in words: a struct of the caller's own, on its stack, that is never freed.
+ *
+ *     hysock_error err;
+ *     if (hysock_runtime_new(NULL, &runtime, &err) != HYSOCK_OK)
+ *         fprintf(stderr, "%s\n", err.message);
+ *
+ * Each call that is given one overwrites it; after a success its status is 0 and its message
+ * empty.
+ */
+
+/** No particular step. */
+#define HYSOCK_OPERATION_NONE 0
+
+/** Looking at the arguments. */
+#define HYSOCK_OPERATION_ARGUMENT 1
+
+/** Starting threads, opening descriptors. */
+#define HYSOCK_OPERATION_START 2
+
+/** Making the socket file and listening on it. */
+#define HYSOCK_OPERATION_BIND 3
+
+/** Connecting to a socket. */
+#define HYSOCK_OPERATION_CONNECT 4
+
+/** Sending a request or an answer. */
+#define HYSOCK_OPERATION_SEND 5
+
+/** Receiving a request or an answer. */
+#define HYSOCK_OPERATION_RECEIVE 6
+
+/** Waiting for something to end. */
+#define HYSOCK_OPERATION_WAIT 7
+
+/** Running a callback. */
+#define HYSOCK_OPERATION_CALLBACK 8
+
+/** One failure. 512 bytes, frozen. */
+typedef struct hysock_error {
+    /** HYSOCK_OK or the HYSOCK_E_ value that the function returned. */
+    int32_t status;
+    /** The errno behind it; 0 when no system call failed. */
+    int32_t os_error;
+    /** The step that failed, a HYSOCK_OPERATION_ value. */
+    int32_t operation;
+    /** 0. */
+    int32_t reserved;
+    /** NUL-terminated UTF-8: what failed, on what, and what to do. Empty after a success. */
+    char message[496];
+} hysock_error;
+
+/*
+ * ===============================================================================================
+ * text
+ * ===============================================================================================
+ *
+ * Text and data. What comes out is a `hysock_str`, pointer and length, not NUL-terminated, and
+ * good as long as its handle (in a callback that did not defer: until the callback returns).
+ * Absent is `ptr` NULL; empty is not NULL with `len` 0.
+ *
+ *     hysock_str type = hysock_exchange_header(exchange, "content-type");
+ *     printf("%.*s\n", HYSOCK_PRI(type));
+ */
+
+/** A piece of text or data that belongs to a handle. */
+typedef struct hysock_str {
+    /** The first byte; NULL when there is no such text. */
+    const char *ptr;
+    /** How many bytes. */
+    size_t len;
+} hysock_str;
+
+/** Called with the `userdata` of a callback, once, after the callback's last call. May be NULL. */
+typedef void (*hysock_drop_fn)(void *userdata);
+
+/**
+ * Whether a text is exactly `text`, byte by byte.
+ *
+ * An absent text equals NULL only, not "".
+ *
+ * Thread: any.
+ * Errors: none; a `text` of NULL gives false when `s` is there.
+ * Since: 0.1
+ */
+bool hysock_str_equal(hysock_str s, const char *text);
+
+/**
+ * Copies a text into `buf`, with a NUL after it, as much as fits; returns the length of the whole
+ * text, so a result of `size` or more says that it was cut.
+ *
+ * `size` counts the NUL. With `size` 0 nothing is written and `buf` may be NULL. An absent text is
+ * copied as an empty one.
+ *
+ * Thread: any.
+ * Errors: none; a `buf` of NULL is treated as `size` 0.
+ * Since: 0.1
+ */
+size_t hysock_str_copy(hysock_str s, char *buf, size_t size);
+
+/*
+ * ===============================================================================================
+ * version
+ * ===============================================================================================
+ *
+ * Which hysock this is. The macros HYSOCK_VERSION, HYSOCK_VERSION_NUMBER and their parts say what
+ * a program was compiled against, the functions what it runs with.
+ */
+
+/**
+ * The library's version as text, like "0.1.0".
+ *
+ * The text is static and NUL-terminated.
+ *
+ * Thread: any.
+ * Errors: none.
+ * Since: 0.1
+ */
+const char *hysock_version(void);
+
+/**
+ * The library's version as a number, `(major << 16) | (minor << 8) | patch`: compare it with
+ * HYSOCK_VERSION_NUMBER to notice that a program runs with another library than it was compiled
+ * for.
+ *
+ * Thread: any.
+ * Errors: none.
+ * Since: 0.1
+ */
+uint32_t hysock_version_number(void);
+
+/*
+ * ===============================================================================================
+ * handle
+ * ===============================================================================================
+ *
+ * Handles: how they are counted, and nothing else to know. Each kind that a program can hold has a
+ * number here; hysock_handles_live() lets a test assert that nothing was forgotten, which leak
+ * checkers cannot see.
+ */
+
+/** Every kind. */
+#define HYSOCK_KIND_ANY 0
+
+/** hysock_runtime_config */
+#define HYSOCK_KIND_RUNTIME_CONFIG 1
+
+/** hysock_runtime */
+#define HYSOCK_KIND_RUNTIME 2
+
+/** hysock_queue */
+#define HYSOCK_KIND_QUEUE 3
+
+/** hysock_listener_config */
+#define HYSOCK_KIND_LISTENER_CONFIG 4
+
+/** hysock_server_config */
+#define HYSOCK_KIND_SERVER_CONFIG 5
+
+/** hysock_server */
+#define HYSOCK_KIND_SERVER 6
+
+/** hysock_exchange, those that are lent to a callback included */
+#define HYSOCK_KIND_EXCHANGE 7
+
+/** hysock_client_config */
+#define HYSOCK_KIND_CLIENT_CONFIG 8
+
+/** hysock_client */
+#define HYSOCK_KIND_CLIENT 9
+
+/** hysock_call */
+#define HYSOCK_KIND_CALL 10
+
+/**
+ * How many handles of a kind (HYSOCK_KIND_ANY: of all kinds) were made and not freed.
+ *
+ * Meant for tests and for a last look before a program ends: it walks a table and is not fast.
+ *
+ * Thread: any.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT for a number that is no kind.
+ * Since: 0.1
+ */
+int32_t hysock_handles_live(int32_t kind);
+
+/*
+ * ===============================================================================================
+ * runtime
+ * ===============================================================================================
+ *
+ * The library's threads: explicit, started here, joined by a wait, and nothing hidden beside them.
+ * I/O threads own connections for life; callback threads run callbacks in pool delivery.
+ *
+ * Needed: hysock_runtime_new(), and at the end hysock_runtime_shutdown(), hysock_runtime_wait(),
+ * hysock_runtime_free(). One runtime serves any number of servers and clients. The functions of
+ * hysock_runtime_config, and hysock_runtime_on_log(), are options.
+ */
+
+/** Only what went wrong. */
+#define HYSOCK_LOG_ERROR 1
+
+/** And what deserves a look. */
+#define HYSOCK_LOG_WARN 2
+
+/** And what happens. */
+#define HYSOCK_LOG_INFO 3
+
+/** And everything else. */
+#define HYSOCK_LOG_DEBUG 4
+
+/** Gets one log line, without a line feed. `line` is good until the function returns. */
+typedef void (*hysock_log_fn)(int32_t level, hysock_str line, void *userdata);
+
+/** Runs at the start or at the end of each library thread, on that thread. */
+typedef void (*hysock_thread_fn)(void *userdata);
+
+/**
+ * Start the library's threads.
+ *
+ * `config` may be NULL for one I/O thread and four callback threads, and may be freed as soon as
+ * this returns. Daemonize first: threads do not survive fork(2). When no thread or descriptor is
+ * to be had, that is an error here, and nothing is left behind.
+ *
+ * Thread: any.
+ * Owns: free `*runtime` with hysock_runtime_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM, HYSOCK_E_UNSUPPORTED by a kernel before
+ * 4.14; HYSOCK_E_PANIC, which any function can give, would be a bug in hysock.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_new(const hysock_runtime_config *config,
+                                 hysock_runtime **runtime,
+                                 hysock_error *err);
+
+/**
+ * Begin the end of everything on the runtime: no new connections and requests, answers in flight
+ * may finish for `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are
+ * closed.
+ *
+ * Returns at once; hysock_runtime_wait() is the barrier.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_shutdown(hysock_runtime *runtime,
+                                      uint32_t drain_ms,
+                                      hysock_error *err);
+
+/**
+ * Wait until the runtime has ended: no callback of anything on it runs or will run, all drops have
+ * run, every thread is joined.
+ *
+ * It begins nothing: call hysock_runtime_shutdown() first. Queues of servers and clients that have
+ * not ended yet are dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks;
+ * HYSOCK_FOREVER waits for as long as it takes.
+ *
+ * Thread: any but the library's own.
+ * Errors: HYSOCK_E_TIMED_OUT, whose message says what still runs; HYSOCK_E_WOULD_DEADLOCK inside a
+ * callback; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_wait(hysock_runtime *runtime, uint32_t timeout_ms, hysock_error *err);
+
+/**
+ * Free a runtime. One that still runs is ended at once: connections are closed and callbacks that
+ * have not begun are withdrawn. Never waits; to know that all has ended, wait first.
+ *
+ * In a forked child the parent's threads and sockets are left alone.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_runtime_free(hysock_runtime *runtime);
+
+/**
+ * Send log lines of `level` and graver ones to `fn`; a later call replaces an earlier one.
+ *
+ * `queue` NULL means that lines come on a callback thread; else on whoever dispatches that queue.
+ * Lines wait in a bounded buffer; when `fn` is too slow the rest is counted, and the count is a
+ * line. Without this function nothing is logged anywhere.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT for a level that is none and a `fn` of NULL;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_on_log(hysock_runtime *runtime,
+                                    int32_t level,
+                                    hysock_queue *queue,
+                                    hysock_log_fn fn,
+                                    void *userdata,
+                                    hysock_drop_fn drop,
+                                    hysock_error *err);
+
+/**
+ * Make a config that holds the defaults.
+ *
+ * Never NULL: when no memory for handles is left, the result is a handle that hysock_runtime_new()
+ * refuses with HYSOCK_E_LIMIT.
+ *
+ * Thread: any.
+ * Owns: free the result with hysock_runtime_config_free().
+ * Errors: none.
+ * Since: 0.1
+ */
+hysock_runtime_config *hysock_runtime_config_new(void);
+
+/**
+ * Set how many threads do the I/O: 1 to 64, 1 by default.
+ *
+ * One is right for most: it carries some 200,000 small requests a second. More spread connections
+ * over cores; each connection stays on its thread.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_config_set_io_threads(hysock_runtime_config *config, uint32_t threads);
+
+/**
+ * Set how many threads run callbacks in pool delivery: 1 to 1024, 4 by default. With 1 no two
+ * callbacks ever run at the same time.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_config_set_callback_threads(hysock_runtime_config *config,
+                                                         uint32_t threads);
+
+/**
+ * Set the stack size of the library's threads, in bytes: 64 KiB to 1 GiB, 2 MiB by default.
+ *
+ * Callbacks run on these stacks.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_config_set_stack_size(hysock_runtime_config *config, size_t bytes);
+
+/**
+ * Set what the names of the library's threads begin with, as ps(1) and debuggers show them: 1 to 8
+ * bytes, "hysock" by default, which gives hysock-io-0 and hysock-cb-0.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_config_set_thread_name(hysock_runtime_config *config,
+                                                    const char *prefix);
+
+/**
+ * Set functions that run on each library thread: `start` before anything else, `stop` as the last.
+ *
+ * For what a host needs on each thread that runs its callbacks: attaching to an interpreter,
+ * unblocking a signal, naming a thread. Either may be NULL. They may run on several threads at
+ * once. `drop` is called when the config and every runtime made with it are done with them.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_config_set_thread_hooks(hysock_runtime_config *config,
+                                                     hysock_thread_fn start,
+                                                     hysock_thread_fn stop,
+                                                     void *userdata,
+                                                     hysock_drop_fn drop);
+
+/**
+ * Free a config. What was made with it keeps its values.
+ *
+ * Thread: any.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_runtime_config_free(hysock_runtime_config *config);
+
+/*
+ * ===============================================================================================
+ * queue
+ * ===============================================================================================
+ *
+ * Where callbacks run. By default on the runtime's callback threads (pool delivery: they may
+ * block, and handlers run in parallel). With HYSOCK_DELIVERY_INLINE on the I/O thread itself: the
+ * fastest, but a callback must never block. With a queue on the thread that dispatches it, one
+ * after another, so that a program with an event loop of its own needs no locks.
+ *
+ * A queue has one descriptor for poll, epoll or any loop. It is readable exactly while something
+ * waits:
+ *
+ *     hysock_queue_new(runtime, &queue, &err);
+ *     hysock_server_config_set_queue(config, queue);
+ *     ... watch hysock_queue_fd(queue) for reading; when it is:
+ *     hysock_queue_dispatch(queue, UINT32_MAX, 0);
+ *
+ * Needed: hysock_queue_new(), hysock_queue_dispatch(), hysock_queue_free().
+ */
+
+/** Callbacks run on the runtime's callback threads. The default. */
+#define HYSOCK_DELIVERY_POOL 1
+
+/**
+ * Callbacks run on the I/O thread and must never block: blocking functions refuse with
+ * HYSOCK_E_WOULD_DEADLOCK there.
+ */
+#define HYSOCK_DELIVERY_INLINE 2
+
+/**
+ * Make a queue, to be given to servers, clients and the log of the same runtime.
+ *
+ * Thread: any.
+ * Owns: free `*queue` with hysock_queue_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED,
+ * HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_queue_new(hysock_runtime *runtime, hysock_queue **queue, hysock_error *err);
+
+/**
+ * Run callbacks that wait, at most `max` of them, on this thread; returns how many ran.
+ *
+ * When nothing waits, it waits up to `timeout_ms` milliseconds (0: not at all, HYSOCK_FOREVER:
+ * until something comes) for the first one. hysock_queue_wake() ends the waiting with 0. Several
+ * threads may dispatch one queue; no handle ever has two callbacks at once. Callbacks may call
+ * this for another queue, but not wait in it.
+ *
+ * Thread: any but I/O threads.
+ * Errors: negative: HYSOCK_E_SHUT_DOWN when the queue was freed or its runtime has ended;
+ * HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED,
+ * HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+int32_t hysock_queue_dispatch(hysock_queue *queue, uint32_t max, uint32_t timeout_ms);
+
+/**
+ * Free a queue. What waits in it is withdrawn: those callbacks do not run, exchanges among them
+ * are answered with a 500, and drops run.
+ *
+ * Thread: any, also inside its own callbacks.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_queue_free(hysock_queue *queue);
+
+/**
+ * The descriptor to watch: readable exactly while something waits, or a wake. It stays the
+ * queue's: do not read, write or close it. Level-triggered; with an edge-triggered epoll dispatch
+ * until 0 comes back.
+ *
+ * Thread: any.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+int32_t hysock_queue_fd(const hysock_queue *queue);
+
+/**
+ * Make a dispatch that waits return, or the next one that would wait.
+ *
+ * Thread: any; async-signal-safe.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_queue_wake(hysock_queue *queue);
+
+/*
+ * ===============================================================================================
+ * listener config
+ * ===============================================================================================
+ *
+ * How a socket file is made: its mode, its backlog, and what happens to a file that a dead program
+ * left behind. Given to hysock_server_add_listener(); all of it is options, NULL is the defaults.
+ *
+ * A listener never takes the place of a living one (HYSOCK_E_IN_USE, the message says whose it is)
+ * and never touches a file that is no socket (HYSOCK_E_WRONG_TYPE). Its file is born with the
+ * right mode, whatever the umask, and is removed at the end if it is still ours. Beside it stays a
+ * small lock file, `.NAME.lock`, on purpose.
+ */
+
+/** A file that nobody listens on is an error. */
+#define HYSOCK_STALE_REFUSE 1
+
+/** A file that nobody listens on is replaced. The default. */
+#define HYSOCK_STALE_REPLACE 2
+
+/**
+ * Make a config that holds the defaults.
+ *
+ * Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+ * with HYSOCK_E_LIMIT.
+ *
+ * Thread: any.
+ * Owns: free the result with hysock_listener_config_free().
+ * Errors: none.
+ * Since: 0.1
+ */
+hysock_listener_config *hysock_listener_config_new(void);
+
+/**
+ * Set the permission bits of the socket file: 0001 to 0777, 0600 by default. Who may write to the
+ * file may connect. The umask does not touch them.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_config_set_mode(hysock_listener_config *config, uint32_t mode);
+
+/**
+ * Set how many connections may wait to be accepted: 1 to 2147483647. By default as many as the
+ * system allows (/proc/sys/net/core/somaxconn), which is also the most that it ever gives.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_config_set_backlog(hysock_listener_config *config, uint32_t backlog);
+
+/**
+ * Set what happens to a socket file that nobody listens on any more: HYSOCK_STALE_REPLACE, the
+ * default, or HYSOCK_STALE_REFUSE.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_config_set_stale(hysock_listener_config *config, int32_t policy);
+
+/**
+ * Free a config. What was made with it keeps its values.
+ *
+ * Thread: any.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_listener_config_free(hysock_listener_config *config);
+
+/*
+ * ===============================================================================================
+ * server config
+ * ===============================================================================================
+ *
+ * What a server keeps to: where its handlers run, how much it takes, how long it waits. All of it
+ * is options; NULL is the defaults, which suit a daemon's control socket.
+ *
+ * What goes beyond a limit gets an answer where HTTP has one (408, 413, 431, 503), then the
+ * connection is closed; other connections do not notice.
+ */
+
+/**
+ * Make a config that holds the defaults.
+ *
+ * Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+ * with HYSOCK_E_LIMIT.
+ *
+ * Thread: any.
+ * Owns: free the result with hysock_server_config_free().
+ * Errors: none.
+ * Since: 0.1
+ */
+hysock_server_config *hysock_server_config_new(void);
+
+/**
+ * Set where callbacks run: HYSOCK_DELIVERY_POOL, the default, or HYSOCK_DELIVERY_INLINE.
+ *
+ * This and hysock_server_config_set_queue() replace each other: the last one counts.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_delivery(hysock_server_config *config, int32_t delivery);
+
+/**
+ * Run callbacks on whoever dispatches this queue, which must be of the server's runtime.
+ *
+ * This and hysock_server_config_set_delivery() replace each other: the last one counts.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_queue(hysock_server_config *config, hysock_queue *queue);
+
+/**
+ * Set the largest request body, in bytes: 1 or more or HYSOCK_UNLIMITED, 1 MiB by default. A
+ * larger one gets a 413 and no handler.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_body(hysock_server_config *config, uint64_t bytes);
+
+/**
+ * Set the largest request head (request line and headers), in bytes: 8 KiB to 1 MiB, 64 KiB by
+ * default. A larger one gets a 431, as does one with more than 100 headers.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_head(hysock_server_config *config, uint64_t bytes);
+
+/**
+ * Set how many connections there may be at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by
+ * default. Further ones wait in the backlog.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_connections(hysock_server_config *config, uint64_t n);
+
+/**
+ * Set how many requests may be without an answer at once: 1 to 4294967295 or HYSOCK_UNLIMITED,
+ * 4096 by default. Further ones get a 503 with Retry-After.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_requests(hysock_server_config *config, uint64_t n);
+
+/**
+ * Set how long a client may take to send a request head, in milliseconds: 1 or more or
+ * HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_head_timeout(hysock_server_config *config,
+                                                    uint32_t timeout_ms);
+
+/**
+ * Set how long a connection may lie idle between two requests, in milliseconds: 1 or more or
+ * HYSOCK_FOREVER, 75 seconds by default. Measured to a quarter of a second.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_idle_timeout(hysock_server_config *config,
+                                                    uint32_t timeout_ms);
+
+/**
+ * Set how long answers in flight may take after hysock_server_shutdown_signal(), in milliseconds:
+ * 1 or more or HYSOCK_FOREVER, 10 seconds by default. hysock_server_shutdown() takes its own time.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_drain(hysock_server_config *config, uint32_t drain_ms);
+
+/**
+ * Set whether Host must be a proper host name: off by default, since clients on Unix sockets send
+ * empty and odd ones. Missing, doubled and dangerous values get a 400 either way.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_strict_host(hysock_server_config *config, bool strict);
+
+/**
+ * Free a config. What was made with it keeps its values.
+ *
+ * Thread: any.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_server_config_free(hysock_server_config *config);
+
+/*
+ * ===============================================================================================
+ * server
+ * ===============================================================================================
+ *
+ * A server: routes, and the sockets that they are served on.
+ *
+ * Needed: hysock_server_serve(), which is hysock_server_new(), hysock_server_add_listener(),
+ * hysock_server_add_route() and hysock_server_start() in one; then hysock_server_shutdown() (or
+ * hysock_server_shutdown_signal() in a signal handler), hysock_server_wait(),
+ * hysock_server_free(). The four single steps are for several routes or sockets;
+ * hysock_server_on_closed() and configs are options.
+ *
+ * Handlers run in parallel on the callback threads unless the config says otherwise. An exchange
+ * is lent to its handler: see there. A route whose path fits wins with its own method over one for
+ * every method; a path that fits with other methods only gets a 405, one that fits nowhere a 404,
+ * both without a handler.
+ */
+
+/** Handles one request. The exchange is lent: see hysock_exchange_defer(). */
+typedef void (*hysock_exchange_fn)(hysock_exchange *exchange, void *userdata);
+
+/**
+ * Runs once when the server has ended, after its last handler: `reason` is HYSOCK_OK when all
+ * answers were sent, HYSOCK_E_TIMED_OUT when the drain's deadline cut `aborted` of them short.
+ */
+typedef void (*hysock_server_closed_fn)(hysock_server *server,
+                                        hysock_status reason,
+                                        uint64_t aborted,
+                                        void *userdata);
+
+/**
+ * Listen at `address` and hand every request to `fn`: new, add_listener, add_route and start in
+ * one.
+ *
+ * `address` is a path, or `@name` for an abstract socket, or a URL such as `unix:///run/x.sock`;
+ * `address_len` may be HYSOCK_NTS. A relative path becomes absolute here. `config` may be NULL for
+ * the defaults and may be freed as soon as this returns. The file is made with mode 0600; for
+ * another one use the single steps with a hysock_listener_config. `*server` is set before the
+ * first request arrives.
+ *
+ * Thread: any.
+ * Owns: free `*server` with hysock_server_free(); `userdata` is ours until `drop` is called with
+ * it, which also happens when this fails.
+ * Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT for a directory that is not there,
+ * HYSOCK_E_WRONG_TYPE; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
+ * HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_server_serve(hysock_runtime *runtime,
+                                  const char *address,
+                                  size_t address_len,
+                                  const hysock_server_config *config,
+                                  hysock_exchange_fn fn,
+                                  void *userdata,
+                                  hysock_drop_fn drop,
+                                  hysock_server **server,
+                                  hysock_error *err);
+
+/**
+ * Begin the end: no new connections, idle ones are closed, answers in flight may finish for
+ * `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed. The socket
+ * file is removed at once.
+ *
+ * Returns at once; hysock_server_wait() is the barrier. A second call with 0 cuts a drain short.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_shutdown(hysock_server *server, uint32_t drain_ms, hysock_error *err);
+
+/**
+ * Begin the end like hysock_server_shutdown(), from a signal handler; answers in flight get the
+ * config's drain time, 10 seconds by default.
+ *
+ * Thread: any; async-signal-safe.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_shutdown_signal(hysock_server *server);
+
+/**
+ * Wait until the server has ended: no callback of it runs or will run, its drops have run.
+ *
+ * It begins nothing: a program may wait here for its life, until a signal handler begins the end.
+ * In queue delivery the queue is dispatched on the calling thread meanwhile. `timeout_ms` 0 only
+ * asks; HYSOCK_FOREVER waits for as long as it takes.
+ *
+ * Thread: any but the library's own.
+ * Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_server_wait(hysock_server *server, uint32_t timeout_ms, hysock_error *err);
+
+/**
+ * Free a server. One that still runs is ended at once: connections are closed, callbacks that have
+ * not begun are withdrawn, exchanges that were deferred stay yours. Never waits; the drops run a
+ * little later.
+ *
+ * In a forked child the parent's socket file and connections are left alone.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_server_free(hysock_server *server);
+
+/**
+ * Make a server without routes and sockets: it does nothing until it has both and is started.
+ *
+ * `config` may be NULL for the defaults and may be freed as soon as this returns.
+ *
+ * Thread: any.
+ * Owns: free `*server` with hysock_server_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_server_new(hysock_runtime *runtime,
+                                const hysock_server_config *config,
+                                hysock_server **server,
+                                hysock_error *err);
+
+/**
+ * Hand requests with this method and path to `fn`; before the start only.
+ *
+ * `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
+ * `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
+ * every path that no other route has.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for a second route with the same method and path;
+ * HYSOCK_E_STATE after the start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_add_route(hysock_server *server,
+                                      const char *method,
+                                      const char *path,
+                                      hysock_exchange_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
+
+/**
+ * Make a socket at `address` and listen on it; before the start only. Clients may connect from now
+ * on; they are served from the start on.
+ *
+ * `address` is as for hysock_server_serve(). `config` may be NULL for the defaults and may be
+ * freed as soon as this returns.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT for a directory that is not there,
+ * HYSOCK_E_WRONG_TYPE; HYSOCK_E_STATE after the start; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_server_add_listener(hysock_server *server,
+                                         const char *address,
+                                         size_t address_len,
+                                         const hysock_listener_config *config,
+                                         hysock_error *err);
+
+/**
+ * Accept connections from now on, on every socket that was added.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_STATE when it was started before, or has no socket or no route;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_start(hysock_server *server, hysock_error *err);
+
+/**
+ * Run `fn` once when the server has ended. A server that was freed before that does not run it.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_on_closed(hysock_server *server,
+                                      hysock_server_closed_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * exchange
+ * ===============================================================================================
+ *
+ * An exchange: one request received, and the answer to it.
+ *
+ * It is lent to the handler: answer it before returning, and all of it ends with the return. To
+ * answer later, from any thread, call hysock_exchange_defer() first; then it is yours until
+ * hysock_exchange_free(). A handler that returns with neither answer nor defer gets its client a
+ * 500.
+ *
+ * Needed: hysock_exchange_method(), hysock_exchange_path(), hysock_exchange_header(),
+ * hysock_exchange_body(), hysock_exchange_answer(). An exchange may be used on one thread at a
+ * time; its texts are good until the handler returns, or with a defer until the free.
+ */
+
+/** Told that the client of an exchange has left before its answer. */
+typedef void (*hysock_gone_fn)(hysock_exchange *exchange, void *userdata);
+
+/**
+ * The request's method, such as GET.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent for a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_method(const hysock_exchange *exchange);
+
+/**
+ * The path of the request, as it was sent: not decoded, without the query.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent for a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_path(const hysock_exchange *exchange);
+
+/**
+ * A header of the request; `name` in any case. Of several with that name the first:
+ * hysock_exchange_header_at() shows all.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent when there is none, for a `name` of NULL and a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_header(const hysock_exchange *exchange, const char *name);
+
+/**
+ * The request's body, all of it; a NUL that does not count follows it. Absent when the request has
+ * none, empty when it has one of no bytes.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent for a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_body(const hysock_exchange *exchange);
+
+/**
+ * Set a header of the answer, in the place of any with that name.
+ *
+ * `value_len` may be HYSOCK_NTS. Names and values that would break the message (CR, LF, NUL) are
+ * refused, as are Content-Length and Transfer-Encoding, which follow from the body.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when nobody
+ * waits for the answer any more; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_set_header(hysock_exchange *exchange,
+                                         const char *name,
+                                         const char *value,
+                                         size_t value_len);
+
+/**
+ * Answer with this status, the headers that were set, and this body.
+ *
+ * `http_status` is 200 to 599; 204 and 304 have no body. `content_type` NULL sets none. `body_len`
+ * is a number of bytes, HYSOCK_NTS is refused; `body` may be NULL when it is 0. All of it is
+ * copied. One answer only; one that was refused has sent nothing and may be repeated. The answer
+ * to a HEAD is given like that to a GET: its body is not sent.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED when the client has left;
+ * HYSOCK_E_SHUT_DOWN when the server has ended; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_answer(hysock_exchange *exchange,
+                                     int32_t http_status,
+                                     const char *content_type,
+                                     const void *body,
+                                     size_t body_len,
+                                     hysock_error *err);
+
+/**
+ * Keep the exchange beyond the handler's return: from now on it is yours, to be answered on any
+ * thread, until hysock_exchange_free(). Only inside the handler, once.
+ *
+ * It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN.
+ *
+ * Thread: the handler's.
+ * Owns: free it with hysock_exchange_free().
+ * Errors: HYSOCK_E_STATE for a second time; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_defer(hysock_exchange *exchange, hysock_error *err);
+
+/**
+ * Free an exchange that was deferred. Its texts end here. Unanswered, the client gets a 500.
+ *
+ * Not needed for one that was not deferred; inside its handler it ends it early.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_exchange_free(hysock_exchange *exchange);
+
+/**
+ * What was asked for, as it was sent: path and query.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent for a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_target(const hysock_exchange *exchange);
+
+/**
+ * What follows the first `?` of the target, as it was sent; absent when there is none.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent for a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_query(const hysock_exchange *exchange);
+
+/**
+ * The HTTP version of the request: 10 or 11.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; 0 for a handle that cannot be used.
+ * Since: 0.1
+ */
+int32_t hysock_exchange_version(const hysock_exchange *exchange);
+
+/**
+ * How many headers the request has, each of several with the same name counted.
+ *
+ * Thread: any, one at a time.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_exchange_header_count(const hysock_exchange *exchange);
+
+/**
+ * Name and value of header number `index`, from 0. Names are in lower case; several with the same
+ * name stand together, in the order in which they were sent.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_header_at(const hysock_exchange *exchange,
+                                        size_t index,
+                                        hysock_str *name,
+                                        hysock_str *value);
+
+/**
+ * Add a header to the answer, after any with that name.
+ *
+ * What hysock_exchange_set_header() says holds here as well.
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_exchange_set_header().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_add_header(hysock_exchange *exchange,
+                                         const char *name,
+                                         const char *value,
+                                         size_t value_len);
+
+/**
+ * Run `fn` once when the client has left before it was answered: nobody reads the answer any more.
+ * For an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn`
+ * does not run.
+ *
+ * Never while another callback of this exchange runs, and in the server's delivery.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when there is one already; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_on_gone(hysock_exchange *exchange,
+                                      hysock_gone_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * client config
+ * ===============================================================================================
+ *
+ * What a client keeps to: where completions run, how long it waits, how many connections it holds.
+ * All of it is options; NULL is the defaults.
+ */
+
+/**
+ * Make a config that holds the defaults.
+ *
+ * Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+ * with HYSOCK_E_LIMIT.
+ *
+ * Thread: any.
+ * Owns: free the result with hysock_client_config_free().
+ * Errors: none.
+ * Since: 0.1
+ */
+hysock_client_config *hysock_client_config_new(void);
+
+/**
+ * Set where callbacks run: HYSOCK_DELIVERY_POOL, the default, or HYSOCK_DELIVERY_INLINE.
+ *
+ * This and hysock_client_config_set_queue() replace each other: the last one counts.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_delivery(hysock_client_config *config, int32_t delivery);
+
+/**
+ * Run callbacks on whoever dispatches this queue, which must be of the client's runtime.
+ *
+ * This and hysock_client_config_set_delivery() replace each other: the last one counts.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_queue(hysock_client_config *config, hysock_queue *queue);
+
+/**
+ * Set the largest body of an answer, in bytes: 1 or more or HYSOCK_UNLIMITED, 16 MiB by default. A
+ * larger one ends the call with HYSOCK_E_TOO_LARGE.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_max_body(hysock_client_config *config, uint64_t bytes);
+
+/**
+ * Set how long connecting may take, in milliseconds: 1 or more or HYSOCK_FOREVER, 10 seconds by
+ * default. It takes time only when the server's backlog is full; then HYSOCK_E_BUSY.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_connect_timeout(hysock_client_config *config,
+                                                       uint32_t timeout_ms);
+
+/**
+ * Set how long a call may take in all, in milliseconds: 1 or more or HYSOCK_FOREVER, the default.
+ * hysock_call_set_timeout() is the same for one call.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_timeout(hysock_client_config *config, uint32_t timeout_ms);
+
+/**
+ * Set how many connections the client may hold: 1 to 4294967295 or HYSOCK_UNLIMITED, 64 by
+ * default. Further calls wait for one to become free.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_max_connections(hysock_client_config *config, uint64_t n);
+
+/**
+ * Set how many idle connections are kept for later calls: 1 to 4294967295 or HYSOCK_UNLIMITED, 8
+ * by default.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_max_idle(hysock_client_config *config, uint64_t n);
+
+/**
+ * Set how long an idle connection is kept, in milliseconds: 1 or more or HYSOCK_FOREVER, 60
+ * seconds by default.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_idle_age(hysock_client_config *config, uint32_t age_ms);
+
+/**
+ * Free a config. What was made with it keeps its values.
+ *
+ * Thread: any.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_client_config_free(hysock_client_config *config);
+
+/*
+ * ===============================================================================================
+ * client
+ * ===============================================================================================
+ *
+ * A client: one address to talk to, with its connections. Calls are made from it; see there.
+ *
+ * Needed: hysock_client_new(), hysock_client_free(). Connections are made when a call needs one
+ * and kept for later ones. A client may be used by any number of threads at once. Without a
+ * runtime its calls can be performed but not started; such a client survives fork(2): the child
+ * makes its own connections.
+ */
+
+/**
+ * Make a client for the socket at `address`. Nothing is connected yet: the socket may be absent.
+ *
+ * `runtime` may be NULL: then calls can be performed, not started. `address` is a path, or `@name`
+ * for an abstract socket, or a URL such as `unix:///run/x.sock`; `address_len` may be HYSOCK_NTS.
+ * A relative path becomes absolute here. `config` may be NULL for the defaults and may be freed as
+ * soon as this returns.
+ *
+ * Thread: any.
+ * Owns: free `*client` with hysock_client_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_client_new(hysock_runtime *runtime,
+                                const char *address,
+                                size_t address_len,
+                                const hysock_client_config *config,
+                                hysock_client **client,
+                                hysock_error *err);
+
+/**
+ * Free a client. Calls of it that were started are cancelled and their completions withdrawn;
+ * calls stay yours. Never waits.
+ *
+ * In a forked child the parent's connections are left alone.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_client_free(hysock_client *client);
+
+/**
+ * Begin the end: no new calls, those that run have `drain_ms` milliseconds (0: none,
+ * HYSOCK_FOREVER: all the time), then they are cancelled; each started one still completes.
+ *
+ * Returns at once; hysock_client_wait() is the barrier.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_client_shutdown(hysock_client *client, uint32_t drain_ms, hysock_error *err);
+
+/**
+ * Wait until the client has ended: no completion of it runs or will run, its drops have run.
+ *
+ * It begins nothing: call hysock_client_shutdown() first. In queue delivery the queue is
+ * dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks; HYSOCK_FOREVER waits for
+ * as long as it takes.
+ *
+ * Thread: any but the library's own.
+ * Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside a callback;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_client_wait(hysock_client *client, uint32_t timeout_ms, hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * call
+ * ===============================================================================================
+ *
+ * A call: one request sent, and the answer received.
+ *
+ * Needed: hysock_call_new(), hysock_call_set_body() where there is one, then
+ * hysock_call_perform(), which sends and waits on the calling thread, or hysock_call_start(),
+ * which returns at once and calls back; then hysock_call_http_status() and hysock_call_body();
+ * hysock_call_free(). A call is for one request.
+ *
+ * An HTTP error status is a success of the call: only what kept the answer from coming is an
+ * error. Setters remember: the first one that was refused makes perform and start fail with its
+ * message. A call may be used on one thread at a time, except that hysock_call_cancel() and
+ * hysock_call_free() may come from any thread. Texts of the answer are good until the free.
+ */
+
+/**
+ * Runs once when a started call has ended: `status` is HYSOCK_OK when the answer is there, else
+ * what kept it from coming; hysock_call_error() has the words.
+ */
+typedef void (*hysock_call_fn)(hysock_call *call, hysock_status status, void *userdata);
+
+/**
+ * Make a call; nothing is sent yet.
+ *
+ * `target` is path and query as they go on the wire, like "/info?all=1": encoded already,
+ * `target_len` may be HYSOCK_NTS. Host is "localhost" unless it is set.
+ *
+ * Thread: any.
+ * Owns: free `*call` with hysock_call_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_LIMIT.
+ * Since: 0.1
+ */
+hysock_status hysock_call_new(hysock_client *client,
+                              const char *method,
+                              const char *target,
+                              size_t target_len,
+                              hysock_call **call,
+                              hysock_error *err);
+
+/**
+ * Set the request's body, all of it; Content-Length follows from it.
+ *
+ * `content_type` NULL sets none. `body_len` is a number of bytes, HYSOCK_NTS is refused; `body`
+ * may be NULL when it is 0. All of it is copied.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_body(hysock_call *call,
+                                   const char *content_type,
+                                   const void *body,
+                                   size_t body_len);
+
+/**
+ * Send the request and wait for the whole answer, on this thread: no other thread of the library
+ * takes part.
+ *
+ * HYSOCK_OK means that an answer is there, whatever its HTTP status. The time that this may take
+ * is that of hysock_call_set_timeout(), else the client's; without either it waits for as long as
+ * the server does. hysock_call_cancel() from another thread ends it. On a kept connection that the
+ * server had closed, a request that cannot have been acted on is sent once more on a new one.
+ *
+ * Thread: any but I/O threads; so not in callbacks of inline delivery.
+ * Errors: HYSOCK_E_ABSENT, HYSOCK_E_REFUSED, HYSOCK_E_BUSY, HYSOCK_E_FORBIDDEN,
+ * HYSOCK_E_WRONG_TYPE when there is nobody to talk to; HYSOCK_E_TIMED_OUT, HYSOCK_E_CANCELLED,
+ * HYSOCK_E_CLOSED, HYSOCK_E_PROTOCOL, HYSOCK_E_TRUNCATED, HYSOCK_E_TOO_LARGE on the way;
+ * HYSOCK_E_STATE for a second time; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, also for
+ * what a setter had refused, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED,
+ * HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_call_perform(hysock_call *call, hysock_error *err);
+
+/**
+ * Send the request and return; `fn` runs once, in the client's delivery, when the call has ended.
+ *
+ * For a client with a runtime. A start that fails never calls back. The call stays yours: fire and
+ * forget is to free it inside `fn`. The other errors of hysock_call_perform() come as the `status`
+ * of `fn`.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE for a second time and for a client without a runtime;
+ * HYSOCK_E_INVALID_ARGUMENT, also for what a setter had refused; HYSOCK_E_CANCELLED when it was
+ * cancelled before; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_start(hysock_call *call,
+                                hysock_call_fn fn,
+                                void *userdata,
+                                hysock_drop_fn drop,
+                                hysock_error *err);
+
+/**
+ * The HTTP status of the answer, such as 200 or 404.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; 0 as long as there is no answer, and for a handle that cannot be used.
+ * Since: 0.1
+ */
+int32_t hysock_call_http_status(const hysock_call *call);
+
+/**
+ * The answer's body, all of it; a NUL that does not count follows it. Empty when the answer has
+ * none.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent as long as there is no answer, and for a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_call_body(const hysock_call *call);
+
+/**
+ * Free a call. One that runs is cancelled and its `fn` withdrawn: at most an invocation that was
+ * picked up already still runs, none in queue delivery on the dispatching thread. Never waits.
+ *
+ * Thread: any, also inside callbacks, its own included.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_call_free(hysock_call *call);
+
+/**
+ * Set a header of the request, in the place of any with that name.
+ *
+ * `value_len` may be HYSOCK_NTS. Names and values that would break the message (CR, LF, NUL) are
+ * refused, as are Content-Length and Transfer-Encoding, which follow from the body.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_header(hysock_call *call,
+                                     const char *name,
+                                     const char *value,
+                                     size_t value_len);
+
+/**
+ * Add a header to the request, after any with that name.
+ *
+ * What hysock_call_set_header() says holds here as well.
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_call_set_header().
+ * Since: 0.1
+ */
+hysock_status hysock_call_add_header(hysock_call *call,
+                                     const char *name,
+                                     const char *value,
+                                     size_t value_len);
+
+/**
+ * Set how long the call may take in all, from perform or start on, in milliseconds: 1 or more or
+ * HYSOCK_FOREVER; by default the client's.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_timeout(hysock_call *call, uint32_t timeout_ms);
+
+/**
+ * Hang the call on an exchange: it is made in order to answer that one.
+ *
+ * It is cancelled when the exchange ends, also because its client has left, and its `fn` never
+ * runs while a callback of the exchange does: the two need no locks between them. Defer the
+ * exchange first; its server and the call's client must be of one runtime.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun, has a parent, or the exchange was answered;
+ * HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when the exchange has ended; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_parent(hysock_call *call, hysock_exchange *exchange);
+
+/**
+ * End a call early: it ends with HYSOCK_E_CANCELLED, now or in a moment. One that has ended stays
+ * as it is; one that has not begun cannot begin any more.
+ *
+ * Thread: any, at any time.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_cancel(hysock_call *call, hysock_error *err);
+
+/**
+ * How the call went: HYSOCK_OK when its answer is there, else the status and the words for what
+ * kept it from coming.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_WOULD_BLOCK as long as it has not ended; what hysock_call_perform() gives;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_error(const hysock_call *call, hysock_error *err);
+
+/**
+ * The HTTP version of the answer: 10 or 11.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; 0 as long as there is no answer, and for a handle that cannot be used.
+ * Since: 0.1
+ */
+int32_t hysock_call_version(const hysock_call *call);
+
+/**
+ * A header of the answer; `name` in any case. Of several with that name the first:
+ * hysock_call_header_at() shows all.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent when there is none, as long as there is no answer, for a `name` of NULL and
+ * a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_call_header(const hysock_call *call, const char *name);
+
+/**
+ * How many headers the answer has, each of several with the same name counted; 0 as long as there
+ * is no answer.
+ *
+ * Thread: any, one at a time.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_call_header_count(const hysock_call *call);
+
+/**
+ * Name and value of the answer's header number `index`, from 0. Names are in lower case; several
+ * with the same name stand together, in the order in which they were sent.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_STATE as long as
+ * there is no answer; HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_call_header_at(const hysock_call *call,
+                                    size_t index,
+                                    hysock_str *name,
+                                    hysock_str *value);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* HYSOCK_H */

@@ -1,0 +1,261 @@
+/* Every function that takes a handle, as a table: called with a handle and harmless arguments. */
+#ifndef FUNCTIONS_H
+#define FUNCTIONS_H
+
+#include "host.h"
+
+/* What a function may give for a handle that is none of its own. */
+enum result { STATUS, NOTHING, EMPTY };
+
+typedef struct function {
+    const char *name;
+    int32_t kind;
+    enum result result;
+    hysock_status (*run)(void *handle);
+} function;
+
+static void ignore_exchange(hysock_exchange *exchange, void *userdata) {
+    (void)exchange;
+    (void)userdata;
+}
+
+static void ignore_call(hysock_call *call, hysock_status status, void *userdata) {
+    (void)call;
+    (void)status;
+    (void)userdata;
+}
+
+static void ignore_closed(hysock_server *server, hysock_status reason, uint64_t n, void *userdata) {
+    (void)server;
+    (void)reason;
+    (void)n;
+    (void)userdata;
+}
+
+static void ignore_log(int32_t level, hysock_str line, void *userdata) {
+    (void)level;
+    (void)line;
+    (void)userdata;
+}
+
+/* Getters: 0 for empty; anything else fails the check. */
+static hysock_status none(hysock_str s) { return s.ptr == NULL && s.len == 0 ? 0 : 1; }
+static hysock_status nothing(int32_t count) { return count <= 0 ? 0 : 1; }
+
+#define FN(name, type, expression)                                                                 \
+    static hysock_status name(void *handle) {                                                      \
+        type *h = handle;                                                                          \
+        return expression;                                                                         \
+    }
+#define FREE(name, type)                                                                           \
+    static hysock_status name(void *handle) {                                                      \
+        type##_free(handle);                                                                       \
+        return 0;                                                                                  \
+    }
+
+FN(rc_io, hysock_runtime_config, hysock_runtime_config_set_io_threads(h, 1))
+FN(rc_cb, hysock_runtime_config, hysock_runtime_config_set_callback_threads(h, 1))
+FN(rc_stack, hysock_runtime_config, hysock_runtime_config_set_stack_size(h, 1 << 20))
+FN(rc_name, hysock_runtime_config, hysock_runtime_config_set_thread_name(h, "x"))
+FN(rc_hooks, hysock_runtime_config,
+   hysock_runtime_config_set_thread_hooks(h, NULL, NULL, NULL, NULL))
+FREE(rc_free, hysock_runtime_config)
+static hysock_status rc_new(void *handle) {
+    hysock_runtime *runtime;
+    return hysock_runtime_new(handle, &runtime, ERR);
+}
+FN(rt_log, hysock_runtime, hysock_runtime_on_log(h, 1, NULL, ignore_log, NULL, NULL, ERR))
+FN(rt_shutdown, hysock_runtime, hysock_runtime_shutdown(h, 0, ERR))
+FN(rt_wait, hysock_runtime, hysock_runtime_wait(h, 0, ERR))
+FREE(rt_free, hysock_runtime)
+static hysock_status rt_queue(void *handle) {
+    hysock_queue *queue;
+    return hysock_queue_new(handle, &queue, ERR);
+}
+static hysock_status rt_server(void *handle) {
+    hysock_server *server;
+    return hysock_server_new(handle, NULL, &server, ERR);
+}
+static hysock_status rt_serve(void *handle) {
+    hysock_server *server;
+    char path[108];
+    return hysock_server_serve(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, ignore_exchange,
+                               NULL, NULL, &server, ERR);
+}
+FN(q_fd, hysock_queue, hysock_queue_fd(h))
+FN(q_dispatch, hysock_queue, hysock_queue_dispatch(h, 1, 0))
+FN(q_wake, hysock_queue, hysock_queue_wake(h))
+FREE(q_free, hysock_queue)
+FN(lc_mode, hysock_listener_config, hysock_listener_config_set_mode(h, 0600))
+FN(lc_backlog, hysock_listener_config, hysock_listener_config_set_backlog(h, 1))
+FN(lc_stale, hysock_listener_config, hysock_listener_config_set_stale(h, HYSOCK_STALE_REFUSE))
+FREE(lc_free, hysock_listener_config)
+FN(sc_delivery, hysock_server_config, hysock_server_config_set_delivery(h, HYSOCK_DELIVERY_POOL))
+FN(sc_queue, hysock_server_config, hysock_server_config_set_queue(h, handle))
+FN(sc_body, hysock_server_config, hysock_server_config_set_max_body(h, 1))
+FN(sc_head, hysock_server_config, hysock_server_config_set_max_head(h, 65536))
+FN(sc_conns, hysock_server_config, hysock_server_config_set_max_connections(h, 1))
+FN(sc_reqs, hysock_server_config, hysock_server_config_set_max_requests(h, 1))
+FN(sc_headt, hysock_server_config, hysock_server_config_set_head_timeout(h, 1))
+FN(sc_idle, hysock_server_config, hysock_server_config_set_idle_timeout(h, 1))
+FN(sc_drain, hysock_server_config, hysock_server_config_set_drain(h, 1))
+FN(sc_host, hysock_server_config, hysock_server_config_set_strict_host(h, true))
+FREE(sc_free, hysock_server_config)
+FN(s_route, hysock_server, hysock_server_add_route(h, "GET", "/", ignore_exchange, NULL, NULL, ERR))
+static hysock_status s_listen(void *handle) {
+    char path[108];
+    return hysock_server_add_listener(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, ERR);
+}
+FN(s_start, hysock_server, hysock_server_start(h, ERR))
+FN(s_closed, hysock_server, hysock_server_on_closed(h, ignore_closed, NULL, NULL, ERR))
+FN(s_shutdown, hysock_server, hysock_server_shutdown(h, 0, ERR))
+FN(s_signal, hysock_server, hysock_server_shutdown_signal(h))
+FN(s_wait, hysock_server, hysock_server_wait(h, 0, ERR))
+FREE(s_free, hysock_server)
+FN(x_method, hysock_exchange, none(hysock_exchange_method(h)))
+FN(x_target, hysock_exchange, none(hysock_exchange_target(h)))
+FN(x_path, hysock_exchange, none(hysock_exchange_path(h)))
+FN(x_query, hysock_exchange, none(hysock_exchange_query(h)))
+FN(x_version, hysock_exchange, nothing(hysock_exchange_version(h)))
+FN(x_header, hysock_exchange, none(hysock_exchange_header(h, "host")))
+FN(x_count, hysock_exchange, nothing(hysock_exchange_header_count(h)))
+FN(x_body, hysock_exchange, none(hysock_exchange_body(h)))
+static hysock_status x_at(void *handle) {
+    hysock_str name, value;
+    return hysock_exchange_header_at(handle, 0, &name, &value);
+}
+FN(x_set, hysock_exchange, hysock_exchange_set_header(h, "a", "b", 1))
+FN(x_add, hysock_exchange, hysock_exchange_add_header(h, "a", "b", 1))
+FN(x_answer, hysock_exchange, hysock_exchange_answer(h, 200, NULL, "x", 1, ERR))
+FN(x_defer, hysock_exchange, hysock_exchange_defer(h, ERR))
+FN(x_gone, hysock_exchange, hysock_exchange_on_gone(h, ignore_exchange, NULL, NULL, ERR))
+FREE(x_free, hysock_exchange)
+FN(cc_delivery, hysock_client_config, hysock_client_config_set_delivery(h, HYSOCK_DELIVERY_POOL))
+FN(cc_body, hysock_client_config, hysock_client_config_set_max_body(h, 1))
+FN(cc_connect, hysock_client_config, hysock_client_config_set_connect_timeout(h, 1))
+FN(cc_timeout, hysock_client_config, hysock_client_config_set_timeout(h, 1))
+FN(cc_conns, hysock_client_config, hysock_client_config_set_max_connections(h, 1))
+FN(cc_idle, hysock_client_config, hysock_client_config_set_max_idle(h, 1))
+FN(cc_age, hysock_client_config, hysock_client_config_set_idle_age(h, 1))
+FREE(cc_free, hysock_client_config)
+FN(c_shutdown, hysock_client, hysock_client_shutdown(h, 0, ERR))
+FN(c_wait, hysock_client, hysock_client_wait(h, 0, ERR))
+FREE(c_free, hysock_client)
+static hysock_status c_call(void *handle) {
+    hysock_call *call;
+    return hysock_call_new(handle, "GET", "/", HYSOCK_NTS, &call, ERR);
+}
+FN(k_set, hysock_call, hysock_call_set_header(h, "a", "b", 1))
+FN(k_add, hysock_call, hysock_call_add_header(h, "a", "b", 1))
+FN(k_setbody, hysock_call, hysock_call_set_body(h, NULL, "x", 1))
+FN(k_timeout, hysock_call, hysock_call_set_timeout(h, 1))
+FN(k_perform, hysock_call, hysock_call_perform(h, ERR))
+FN(k_start, hysock_call, hysock_call_start(h, ignore_call, NULL, NULL, ERR))
+FN(k_cancel, hysock_call, hysock_call_cancel(h, ERR))
+FN(k_error, hysock_call, hysock_call_error(h, ERR))
+FN(k_http, hysock_call, nothing(hysock_call_http_status(h)))
+FN(k_version, hysock_call, nothing(hysock_call_version(h)))
+FN(k_header, hysock_call, none(hysock_call_header(h, "host")))
+FN(k_count, hysock_call, nothing(hysock_call_header_count(h)))
+FN(k_body, hysock_call, none(hysock_call_body(h)))
+static hysock_status k_at(void *handle) {
+    hysock_str name, value;
+    return hysock_call_header_at(handle, 0, &name, &value);
+}
+FREE(k_free, hysock_call)
+
+#define S(fn, kind)                                                                                \
+    { #fn, HYSOCK_KIND_##kind, STATUS, fn }
+#define E(fn, kind)                                                                                \
+    { #fn, HYSOCK_KIND_##kind, EMPTY, fn }
+#define N(fn, kind)                                                                                \
+    { #fn, HYSOCK_KIND_##kind, NOTHING, fn }
+
+static const function functions[] = {
+    S(rc_io, RUNTIME_CONFIG),
+    S(rc_cb, RUNTIME_CONFIG),
+    S(rc_stack, RUNTIME_CONFIG),
+    S(rc_name, RUNTIME_CONFIG),
+    S(rc_hooks, RUNTIME_CONFIG),
+    N(rc_free, RUNTIME_CONFIG),
+    S(rt_log, RUNTIME),
+    S(rt_shutdown, RUNTIME),
+    S(rt_wait, RUNTIME),
+    N(rt_free, RUNTIME),
+    S(rt_queue, RUNTIME),
+    S(rt_server, RUNTIME),
+    S(rt_serve, RUNTIME),
+    S(q_fd, QUEUE),
+    S(q_dispatch, QUEUE),
+    S(q_wake, QUEUE),
+    N(q_free, QUEUE),
+    S(lc_mode, LISTENER_CONFIG),
+    S(lc_backlog, LISTENER_CONFIG),
+    S(lc_stale, LISTENER_CONFIG),
+    N(lc_free, LISTENER_CONFIG),
+    S(sc_delivery, SERVER_CONFIG),
+    S(sc_queue, SERVER_CONFIG),
+    S(sc_body, SERVER_CONFIG),
+    S(sc_head, SERVER_CONFIG),
+    S(sc_conns, SERVER_CONFIG),
+    S(sc_reqs, SERVER_CONFIG),
+    S(sc_headt, SERVER_CONFIG),
+    S(sc_idle, SERVER_CONFIG),
+    S(sc_drain, SERVER_CONFIG),
+    S(sc_host, SERVER_CONFIG),
+    N(sc_free, SERVER_CONFIG),
+    S(s_route, SERVER),
+    S(s_listen, SERVER),
+    S(s_start, SERVER),
+    S(s_closed, SERVER),
+    S(s_shutdown, SERVER),
+    S(s_signal, SERVER),
+    S(s_wait, SERVER),
+    N(s_free, SERVER),
+    E(x_method, EXCHANGE),
+    E(x_target, EXCHANGE),
+    E(x_path, EXCHANGE),
+    E(x_query, EXCHANGE),
+    E(x_version, EXCHANGE),
+    E(x_header, EXCHANGE),
+    E(x_count, EXCHANGE),
+    E(x_body, EXCHANGE),
+    S(x_at, EXCHANGE),
+    S(x_set, EXCHANGE),
+    S(x_add, EXCHANGE),
+    S(x_answer, EXCHANGE),
+    S(x_defer, EXCHANGE),
+    S(x_gone, EXCHANGE),
+    N(x_free, EXCHANGE),
+    S(cc_delivery, CLIENT_CONFIG),
+    S(cc_body, CLIENT_CONFIG),
+    S(cc_connect, CLIENT_CONFIG),
+    S(cc_timeout, CLIENT_CONFIG),
+    S(cc_conns, CLIENT_CONFIG),
+    S(cc_idle, CLIENT_CONFIG),
+    S(cc_age, CLIENT_CONFIG),
+    N(cc_free, CLIENT_CONFIG),
+    S(c_shutdown, CLIENT),
+    S(c_wait, CLIENT),
+    N(c_free, CLIENT),
+    S(c_call, CLIENT),
+    S(k_set, CALL),
+    S(k_add, CALL),
+    S(k_setbody, CALL),
+    S(k_timeout, CALL),
+    S(k_perform, CALL),
+    S(k_start, CALL),
+    S(k_cancel, CALL),
+    S(k_error, CALL),
+    E(k_http, CALL),
+    E(k_version, CALL),
+    E(k_header, CALL),
+    E(k_count, CALL),
+    E(k_body, CALL),
+    S(k_at, CALL),
+    N(k_free, CALL),
+    S(rc_new, RUNTIME_CONFIG),
+};
+#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+
+#endif
