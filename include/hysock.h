@@ -478,8 +478,7 @@ typedef void (*hysock_thread_fn)(void *userdata);
  * Thread: any.
  * Owns: free `*runtime` with hysock_runtime_free().
  * Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
- * HYSOCK_E_BAD_HANDLE, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM, HYSOCK_E_UNSUPPORTED by a kernel before
- * 4.14; HYSOCK_E_PANIC, which any function can give, would be a bug in hysock.
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
  * Since: 0.1
  */
 hysock_status hysock_runtime_new(const hysock_runtime_config *config,
@@ -801,7 +800,7 @@ void hysock_listener_config_free(hysock_listener_config *config);
  * What a server keeps to: where its handlers run, how much it takes, how long it waits. All of it
  * is options; NULL is the defaults, which suit a daemon's control socket.
  *
- * What goes beyond a limit gets an answer where HTTP has one (408, 413, 431, 503), then the
+ * What goes beyond a limit gets an answer where HTTP has one (413, 414, 431, 503), then the
  * connection is closed; other connections do not notice.
  */
 
@@ -1061,7 +1060,7 @@ hysock_status hysock_server_new(hysock_runtime *runtime,
  *
  * `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
  * `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
- * every path that no other route has.
+ * every path that no other route has, and goes with a `method` of NULL only.
  *
  * Thread: any.
  * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
@@ -1183,7 +1182,8 @@ hysock_str hysock_exchange_body(const hysock_exchange *exchange);
  * Set a header of the answer, in the place of any with that name.
  *
  * `value_len` may be HYSOCK_NTS. Names and values that would break the message (CR, LF, NUL) are
- * refused, as are Content-Length and Transfer-Encoding, which follow from the body.
+ * refused, as are Content-Length and Transfer-Encoding, which follow from the body. A refusal is
+ * remembered: the next hysock_exchange_answer() fails with it, once.
  *
  * Thread: any, one at a time.
  * Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when nobody
@@ -1205,8 +1205,8 @@ hysock_status hysock_exchange_set_header(hysock_exchange *exchange,
  *
  * Thread: any, one at a time.
  * Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED when the client has left;
- * HYSOCK_E_SHUT_DOWN when the server has ended; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
- * HYSOCK_E_FORKED.
+ * HYSOCK_E_SHUT_DOWN when the server has ended; HYSOCK_E_INVALID_ARGUMENT, also for a header that
+ * was refused; HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
  * Since: 0.1
  */
 hysock_status hysock_exchange_answer(hysock_exchange *exchange,

@@ -13,7 +13,6 @@
 
 pub mod error;
 #[allow(unsafe_code)]
-#[allow(unsafe_code)]
 pub mod ffi;
 pub mod http;
 pub mod limits;

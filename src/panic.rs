@@ -6,7 +6,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
     /// How many `contain`s are on this thread's stack.
@@ -43,22 +43,28 @@ impl From<PanicMessage> for Error {
 /// Runs `f`. A panic in it ends here: nothing is printed, and its message is the result.
 ///
 /// The outermost use on a library thread makes that whole thread silent.
+#[inline]
 pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, PanicMessage> {
     install_hook();
     let inside = Inside::enter();
-    let result = catch_unwind(AssertUnwindSafe(f));
-    result.map_err(|payload| {
-        let message = PanicMessage {
-            text: text(&*payload),
-            place: PLACE.take(),
-        };
-        // The payload's own drop is foreign code and might panic: still inside.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
-        }
-        drop(inside);
-        message
-    })
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => Ok(result),
+        Err(payload) => Err(message(payload, inside)),
+    }
+}
+
+#[cold]
+fn message(payload: Box<dyn Any + Send>, inside: Inside) -> PanicMessage {
+    let message = PanicMessage {
+        text: text(&*payload),
+        place: PLACE.take(),
+    };
+    // The payload's own drop is foreign code and might panic: still inside.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    drop(inside);
+    message
 }
 
 fn text(payload: &(dyn Any + Send)) -> String {
@@ -74,6 +80,7 @@ fn text(payload: &(dyn Any + Send)) -> String {
 struct Inside;
 
 impl Inside {
+    #[inline]
     fn enter() -> Inside {
         DEPTH.set(DEPTH.get() + 1);
         Inside
@@ -81,28 +88,37 @@ impl Inside {
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
         DEPTH.set(DEPTH.get() - 1);
     }
 }
 
+static HOOKED: AtomicBool = AtomicBool::new(false);
+
 /// Puts our hook in front of whatever hook there is; once per process.
+#[inline]
 fn install_hook() {
-    static HOOK: Once = Once::new();
-    // A hook cannot be changed by a thread that panics already: then the next call installs it.
-    if HOOK.is_completed() || std::thread::panicking() {
+    if !HOOKED.load(Ordering::Relaxed) {
+        install_first();
+    }
+}
+
+#[cold]
+fn install_first() {
+    // A thread that panics already cannot change the hook: then the next call installs it. Nobody
+    // waits for the one who does: a child that forked meanwhile would wait for ever.
+    if std::thread::panicking() || HOOKED.swap(true, Ordering::Relaxed) {
         return;
     }
-    HOOK.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if DEPTH.get() > 0 {
-                remember_place(info);
-            } else {
-                previous(info);
-            }
-        }));
-    });
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if DEPTH.get() > 0 {
+            remember_place(info);
+        } else {
+            previous(info);
+        }
+    }));
 }
 
 fn remember_place(info: &PanicHookInfo<'_>) {

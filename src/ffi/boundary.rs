@@ -70,13 +70,22 @@ fn status(outcome: &Result<()>) -> hysock_status {
 }
 
 /// Puts `errno` back.
-struct Errno(i32);
+struct Errno {
+    /// Where this thread's is; a raw pointer, so that this cannot leave the thread.
+    place: *mut i32,
+    value: i32,
+}
 
 impl Errno {
     #[inline]
     fn keep() -> Errno {
-        // SAFETY: the address is valid for this thread, for reading and writing.
-        Errno(unsafe { *libc::__errno_location() })
+        // SAFETY: the function has no conditions; the address that it gives is valid for reading
+        // and writing for as long as this thread lives.
+        let (place, value) = unsafe {
+            let place = libc::__errno_location();
+            (place, *place)
+        };
+        Errno { place, value }
     }
 }
 
@@ -84,7 +93,7 @@ impl Drop for Errno {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: as above; this runs on the thread that made it.
-        unsafe { *libc::__errno_location() = self.0 }
+        unsafe { *self.place = self.value }
     }
 }
 

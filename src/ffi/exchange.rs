@@ -15,6 +15,7 @@ use super::error::{ErrorOut, hysock_error};
 use super::handle;
 use super::status::hysock_status;
 use super::text::{data, hysock_drop_fn, hysock_str, opt_text, text, text_len};
+use crate::error::Result;
 use crate::http::headers;
 use crate::http::server::{Exchange, Handler};
 use http::HeaderMap;
@@ -121,7 +122,8 @@ pub extern "C" fn hysock_exchange_body(exchange: *const hysock_exchange) -> hyso
 /// Set a header of the answer, in the place of any with that name.
 ///
 /// `value_len` may be HYSOCK_NTS. Names and values that would break the message (CR, LF, NUL) are
-/// refused, as are Content-Length and Transfer-Encoding, which follow from the body.
+/// refused, as are Content-Length and Transfer-Encoding, which follow from the body. A refusal is
+/// remembered: the next hysock_exchange_answer() fails with it, once.
 ///
 /// Thread: any, one at a time.
 /// Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when nobody
@@ -138,8 +140,8 @@ pub unsafe extern "C" fn hysock_exchange_set_header(
         let exchange = handle::get("exchange", exchange)?;
         // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
         // bytes.
-        let (name, value) = unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
-        exchange.set_header(name, value)
+        let (name, value) = unsafe { (text("name", name), text_len("value", value, value_len)) };
+        exchange.set_header(remember(&exchange, name)?, remember(&exchange, value)?)
     })
 }
 
@@ -152,8 +154,8 @@ pub unsafe extern "C" fn hysock_exchange_set_header(
 ///
 /// Thread: any, one at a time.
 /// Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED when the client has left;
-/// HYSOCK_E_SHUT_DOWN when the server has ended; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_FORKED.
+/// HYSOCK_E_SHUT_DOWN when the server has ended; HYSOCK_E_INVALID_ARGUMENT, also for a header that
+/// was refused; HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_exchange_answer(
@@ -301,8 +303,8 @@ pub unsafe extern "C" fn hysock_exchange_add_header(
         let exchange = handle::get("exchange", exchange)?;
         // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
         // bytes.
-        let (name, value) = unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
-        exchange.add_header(name, value)
+        let (name, value) = unsafe { (text("name", name), text_len("value", value, value_len)) };
+        exchange.add_header(remember(&exchange, name)?, remember(&exchange, value)?)
     })
 }
 
@@ -340,6 +342,11 @@ pub unsafe extern "C" fn hysock_exchange_on_gone(
         };
         handle::get("exchange", exchange)?.on_gone(Box::new(gone))
     })
+}
+
+/// A refused argument of a setter: the answer must not go out without what it was to set.
+fn remember<T>(exchange: &Exchange, argument: Result<T>) -> Result<T> {
+    argument.inspect_err(|error| exchange.refuse(error.clone()))
 }
 
 /// A header's first value.

@@ -76,6 +76,7 @@ mod closure;
 mod config;
 mod free_list;
 mod slots;
+mod token;
 
 pub mod call;
 pub mod client;

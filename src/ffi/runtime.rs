@@ -54,8 +54,7 @@ pub type hysock_log_fn =
 /// Thread: any.
 /// Owns: free `*runtime` with hysock_runtime_free().
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
-/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM, HYSOCK_E_UNSUPPORTED by a kernel before
-/// 4.14; HYSOCK_E_PANIC, which any function can give, would be a bug in hysock.
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_runtime_new(

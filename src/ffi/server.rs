@@ -234,7 +234,7 @@ pub unsafe extern "C" fn hysock_server_new(
 ///
 /// `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
 /// `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
-/// every path that no other route has.
+/// every path that no other route has, and goes with a `method` of NULL only.
 ///
 /// Thread: any.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.

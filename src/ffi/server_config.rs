@@ -1,7 +1,7 @@
 //! What a server keeps to: where its handlers run, how much it takes, how long it waits. All of it
 //! is options; NULL is the defaults, which suit a daemon's control socket.
 //!
-//! What goes beyond a limit gets an answer where HTTP has one (408, 413, 431, 503), then the
+//! What goes beyond a limit gets an answer where HTTP has one (413, 414, 431, 503), then the
 //! connection is closed; other connections do not notice.
 
 use super::boundary;

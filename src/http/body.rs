@@ -79,7 +79,7 @@ impl Collect {
     }
 
     /// Bytes so far.
-    pub fn len(&self) -> usize {
+    pub fn collected(&self) -> usize {
         self.bytes.len()
     }
 

@@ -57,6 +57,21 @@ pub fn value(of: &dyn fmt::Display, value: &[u8]) -> Result<HeaderValue> {
     })
 }
 
+/// A content type as a user gives it; the usual ones cost no allocation.
+pub fn content_type(text: &[u8]) -> Result<HeaderValue> {
+    const USUAL: [&str; 5] = [
+        "text/plain",
+        "application/json",
+        "text/html",
+        "application/octet-stream",
+        "text/plain; charset=utf-8",
+    ];
+    match USUAL.iter().find(|usual| usual.as_bytes() == text) {
+        Some(usual) => Ok(HeaderValue::from_static(usual)),
+        None => value(&http::header::CONTENT_TYPE, text),
+    }
+}
+
 /// A method as a user gives it.
 pub fn method(method: &[u8]) -> Result<Method> {
     Method::from_bytes(method).map_err(|_| {

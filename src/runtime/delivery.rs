@@ -38,7 +38,8 @@ pub enum Event {
 /// Something with callbacks.
 pub trait Node: Send + Sync + 'static {
     fn strand(&self) -> &Strand;
-    /// Runs the callback of `event`, on the delivery's thread, with no lock held.
+    /// Runs the callback of `event`, on the delivery's thread, with no lock held, through
+    /// [`context::callback`].
     fn deliver(self: Arc<Self>, event: Event);
     /// The queue of this node was freed: nobody will run `event`. Ends it as if it had been withdrawn.
     fn abandon(self: Arc<Self>, event: Event);
@@ -146,7 +147,7 @@ pub fn post_or_run(owner: &Arc<dyn Node>, node: Arc<dyn Node>, event: Event) {
         return state.push((node, event));
     }
     drop(state);
-    context::callback(|| node.deliver(event));
+    node.deliver(event);
     reschedule(owner);
 }
 
@@ -154,7 +155,7 @@ pub fn post_or_run(owner: &Arc<dyn Node>, node: Arc<dyn Node>, event: Event) {
 pub fn run(owner: &Arc<dyn Node>) {
     let next = owner.strand().state().pop();
     if let Some((node, event)) = next {
-        context::callback(|| node.deliver(event));
+        node.deliver(event);
     }
     reschedule(owner);
 }

@@ -1,5 +1,6 @@
 //! Log lines: a bounded buffer, delivered like any callback. Nothing is ever printed.
 
+use super::context;
 use super::delivery::{self, Event, Executor, Node, Strand};
 use super::gate::Gate;
 use crate::limits::LOG_QUEUE;
@@ -137,7 +138,7 @@ impl Sink {
             return;
         };
         for (level, line) in self.take_lines() {
-            f(level, &line);
+            context::callback(|| f(level, &line));
         }
         *lock(&self.f) = Some(f);
     }

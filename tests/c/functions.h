@@ -60,10 +60,6 @@ FN(rc_name, hysock_runtime_config, hysock_runtime_config_set_thread_name(h, "x")
 FN(rc_hooks, hysock_runtime_config,
    hysock_runtime_config_set_thread_hooks(h, NULL, NULL, NULL, NULL))
 FREE(rc_free, hysock_runtime_config)
-static hysock_status rc_new(void *handle) {
-    hysock_runtime *runtime;
-    return hysock_runtime_new(handle, &runtime, ERR);
-}
 FN(rt_log, hysock_runtime, hysock_runtime_on_log(h, 1, NULL, ignore_log, NULL, NULL, ERR))
 FN(rt_shutdown, hysock_runtime, hysock_runtime_shutdown(h, 0, ERR))
 FN(rt_wait, hysock_runtime, hysock_runtime_wait(h, 0, ERR))
@@ -254,7 +250,6 @@ static const function functions[] = {
     E(k_body, CALL),
     S(k_at, CALL),
     N(k_free, CALL),
-    S(rc_new, RUNTIME_CONFIG),
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 

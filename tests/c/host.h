@@ -85,12 +85,20 @@ static inline void host_start(host *h, enum delivery delivery, hysock_exchange_f
     host_serve(h, NULL, fn, userdata, NULL);
 }
 
+/* wait for what ends at once: OK, and well before the deadline. */
+#define WAIT_OK(wait, handle)                                                                      \
+    do {                                                                                           \
+        int64_t began_ = now_ms();                                                                 \
+        CHECK_OK(wait((handle), (uint32_t)check_ms(DEADLINE_MS), ERR));                            \
+        CHECK(now_ms() - began_ < check_ms(DEADLINE_MS) / 2);                                      \
+    } while (0)
+
 /* Drains the server and waits for its end. */
 static inline void host_stop_server(host *h) {
     if (h->server == NULL)
         return;
     CHECK_OK(hysock_server_shutdown(h->server, 5000, ERR));
-    CHECK_OK(hysock_server_wait(h->server, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_server_wait, h->server);
     hysock_server_free(h->server);
     h->server = NULL;
 }
@@ -104,7 +112,7 @@ static inline void host_stop(host *h) {
         thread_join(h->dispatcher);
     }
     CHECK_OK(hysock_runtime_shutdown(h->runtime, 5000, ERR));
-    CHECK_OK(hysock_runtime_wait(h->runtime, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_runtime_wait, h->runtime);
     hysock_queue_free(h->queue);
     hysock_runtime_free(h->runtime);
     latch_free(&h->dispatch_end);
@@ -185,6 +193,13 @@ static inline void completion_await(completion *c, hysock_status status) {
 /* A whole answer from a callback. */
 static inline void answer_text(hysock_exchange *exchange, int32_t status, const char *text) {
     CHECK_OK(hysock_exchange_answer(exchange, status, "text/plain", text, strlen(text), ERR));
+}
+
+/* The same, when the client may have left meanwhile. */
+static inline void answer_or_closed(hysock_exchange *exchange, const void *body, size_t len) {
+    hysock_status status = hysock_exchange_answer(exchange, 200, "text/plain", body, len, ERR);
+    if (status != HYSOCK_E_CLOSED)
+        CHECK_OK(status);
 }
 
 #endif

@@ -15,7 +15,7 @@ static struct {
 static void peer(hysock_exchange *exchange, void *userdata) {
     (void)userdata;
     if (!hysock_str_equal(hysock_exchange_path(exchange), "/hang")) {
-        answer_text(exchange, 200, "quick");
+        answer_or_closed(exchange, "quick", 5);
         return;
     }
     CHECK_OK(hysock_exchange_defer(exchange, ERR));
@@ -257,7 +257,7 @@ static void parent(host *h, bool leaves) {
     CHECK_INT(latch_count(&p.calls), 1);
     CHECK_INT(latch_count(&p.drops), 1);
     CHECK_OK(hysock_server_shutdown(server, 1000, ERR));
-    CHECK_OK(hysock_server_wait(server, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_server_wait, server);
     hysock_server_free(server);
     hysock_client_free(p.upstream);
 }
@@ -265,7 +265,7 @@ static void parent(host *h, bool leaves) {
 /* A client that was shut down makes no call, or one that goes nowhere. */
 static void ended(hysock_client *client) {
     CHECK_OK(hysock_client_shutdown(client, 1000, ERR));
-    CHECK_OK(hysock_client_wait(client, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_client_wait, client);
     hysock_call *call = NULL;
     hysock_status status = hysock_call_new(client, "GET", "/", HYSOCK_NTS, &call, ERR);
     if (status == HYSOCK_OK) {

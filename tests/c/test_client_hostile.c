@@ -208,7 +208,7 @@ int main(void) {
     raw_close(&r);
     close(p.listener);
     CHECK_OK(hysock_runtime_shutdown(runtime, 1000, ERR));
-    CHECK_OK(hysock_runtime_wait(runtime, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_runtime_wait, runtime);
     hysock_runtime_free(runtime);
     return check_end();
 }

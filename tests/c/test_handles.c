@@ -98,6 +98,7 @@ static void *storm(void *argument) {
 static void second_argument(host *h) {
     hysock_server *server = NULL;
     hysock_client *client = NULL;
+    hysock_runtime *runtime = NULL;
     char path[108];
     temp_path(path, "none");
     for (size_t i = 0; i < freed_count; i++) {
@@ -110,6 +111,7 @@ static void second_argument(host *h) {
                                            count_drop, ERR),
                      HYSOCK_E_BAD_HANDLE);
         CHECK_INT(latch_count(&drops), (long)(2 * i + 2));
+        CHECK_STATUS(hysock_runtime_new(bad, &runtime, ERR), HYSOCK_E_BAD_HANDLE);
         CHECK_STATUS(hysock_server_new(h->runtime, bad, &server, ERR), HYSOCK_E_BAD_HANDLE);
         CHECK_STATUS(hysock_client_new(h->runtime, path, HYSOCK_NTS, bad, &client, ERR),
                      HYSOCK_E_BAD_HANDLE);

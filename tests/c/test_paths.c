@@ -50,7 +50,7 @@ static hysock_server *serve(const char *address, size_t len) {
 
 static void end(hysock_server *server) {
     CHECK_OK(hysock_server_shutdown(server, 1000, ERR));
-    CHECK_OK(hysock_server_wait(server, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_server_wait, server);
     hysock_server_free(server);
 }
 
@@ -272,7 +272,7 @@ int main(void) {
     good();
     busy();
     CHECK_OK(hysock_runtime_shutdown(runtime, 1000, ERR));
-    CHECK_OK(hysock_runtime_wait(runtime, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_runtime_wait, runtime);
     hysock_runtime_free(runtime);
     return check_end();
 }

@@ -258,7 +258,7 @@ static void several_threads(void) {
 static void *dispatch_until_freed(void *argument) {
     host *h = argument;
     int32_t n;
-    while ((n = hysock_queue_dispatch(h->queue, 64, HYSOCK_FOREVER)) == 0) {
+    while ((n = hysock_queue_dispatch(h->queue, 64, HYSOCK_FOREVER)) >= 0) {
     }
     CHECK(n == HYSOCK_E_SHUT_DOWN || n == HYSOCK_E_BAD_HANDLE);
     return NULL;

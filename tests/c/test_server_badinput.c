@@ -30,8 +30,10 @@ static void expect(const char *path, const char *what, const void *request, size
     if (got != status)
         dprintf(check_fd, "%s\n", what);
     CHECK_INT(got, status);
-    if (closes)
-        CHECK(raw_closes(&r, check_ms(DEADLINE_MS)));
+    if (closes && !raw_closes(&r, check_ms(DEADLINE_MS))) {
+        dprintf(check_fd, "%s\n", what);
+        CHECK(!"closed after its answer");
+    }
     raw_close(&r);
     CHECK_INT(latch_count(&handled) - before, status == 200 ? 1 : 0);
     undisturbed();
@@ -97,7 +99,7 @@ static void hosts(const char *path, bool strict) {
         {"Host:\r\n", 200, 400},
         {"Host: %2Frun%2Fx.sock\r\n", 200, 400},
         {"Host: docker:port\r\n", 200, 400},
-        {"Host: !odd!\r\n", 200, 400},
+        {"Host: odd\"one\r\n", 200, 400},
         {"Host: localhost\r\n", 200, 200},
         {"Host: localhost:80\r\n", 200, 200},
         {"Host: 127.0.0.1\r\n", 200, 200},
@@ -129,7 +131,7 @@ static void large_heads(const char *path) {
     expect(path, "a header of 1 MB", request, strlen(request), 431, true);
     free(request);
     request = filled(9000, "GET /", " HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect(path, "a target of 9,001 bytes", request, strlen(request), 414, true);
+    expect(path, "a target of 9,001 bytes", request, strlen(request), 414, false);
     free(request);
     request = filled(8191, "GET /", " HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(path, "a target of 8 KiB", request, strlen(request), 200, false);

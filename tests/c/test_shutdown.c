@@ -41,9 +41,7 @@ static void closing_check(closing *c, hysock_status reason, uint64_t aborted) {
     CHECK_INT(c->aborted, aborted);
 }
 
-static void wait_server(host *h) {
-    CHECK_OK(hysock_server_wait(h->server, (uint32_t)check_ms(DEADLINE_MS), ERR));
-}
+static void wait_server(host *h) { WAIT_OK(hysock_server_wait, h->server); }
 
 static void free_server(host *h) {
     hysock_server_free(h->server);
@@ -334,7 +332,7 @@ static void call_in_flight(bool whole_runtime) {
         CHECK_OK(hysock_runtime_shutdown(h.runtime, 50, ERR));
     else
         CHECK_OK(hysock_client_shutdown(client, 50, ERR));
-    CHECK_OK(hysock_client_wait(client, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    WAIT_OK(hysock_client_wait, client);
     CHECK_INT(latch_count(&c.drops), 1);
     completion_await(&c, c.status);
     CHECK(c.status < 0);

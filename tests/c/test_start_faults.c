@@ -48,7 +48,7 @@ static bool start_fails(int os_error) {
     if (status == HYSOCK_OK) {
         CHECK(runtime != NULL);
         CHECK_OK(hysock_runtime_shutdown(runtime, 0, ERR));
-        CHECK_OK(hysock_runtime_wait(runtime, (uint32_t)check_ms(DEADLINE_MS), ERR));
+        WAIT_OK(hysock_runtime_wait, runtime);
         hysock_runtime_free(runtime);
         return false;
     }

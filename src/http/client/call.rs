@@ -19,7 +19,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub struct Call {
     /// `None` when the client has no runtime.
     strand: Option<Strand>,
     tag: AtomicU64,
+    /// Where it stands in the client's list, under that list's lock.
+    place: AtomicUsize,
     state: Mutex<State>,
     /// Written once, by whoever drives the call; read without the lock.
     answer: OnceLock<Answer>,
@@ -97,6 +99,7 @@ impl Call {
             client: client.clone(),
             strand,
             tag: AtomicU64::new(0),
+            place: AtomicUsize::new(0),
             state: Mutex::new(State {
                 stage: Stage::New,
                 request: Template {
@@ -226,6 +229,7 @@ impl Call {
         self.client.remember(self);
         let result = caller::perform(&self.client, self, deadline);
         let result = self.settle(result);
+        self.client.forget(self);
         self.client.let_go();
         result
     }
@@ -248,6 +252,7 @@ impl Call {
     /// Ends a started call: keeps the result and runs `done`.
     pub fn finish(self: &Arc<Self>, result: Result<Answer>) {
         self.settle(result).ok();
+        self.client.forget(self);
         let node: Arc<dyn Node> = self.clone();
         let owner = match self.state().parent.take() {
             Some(parent) => parent.node(),
@@ -484,7 +489,7 @@ impl Node for Call {
             (state.done.take(), run.then_some(status))
         };
         if let (Some(done), Some(status)) = (done, status) {
-            drop(crate::panic::contain(|| done(&self, status)));
+            context::callback(|| done(&self, status));
         }
         self.client.let_go();
     }
@@ -498,21 +503,23 @@ impl Client {
     /// Keeps track of a call that runs, so that the client's end can end it.
     fn remember(&self, call: &Arc<Call>) {
         let mut running = self.running();
-        // Amortised: the list at most doubles between two clean-ups.
-        if running.len() == running.capacity() {
-            running.retain(|call| call.upgrade().is_some_and(|call| call.is_running()));
-        }
-        running.push(Arc::downgrade(call));
+        call.place.store(running.len(), Ordering::Relaxed);
+        running.push(call.clone());
         drop(running);
         if self.is_ending() {
             call.cut();
         }
     }
-}
 
-impl Call {
-    fn is_running(&self) -> bool {
-        matches!(self.state().stage, Stage::Running)
+    fn forget(&self, call: &Call) {
+        let mut running = self.running();
+        let place = call.place.load(Ordering::Relaxed);
+        let gone = running.swap_remove(place);
+        if let Some(moved) = running.get(place) {
+            moved.place.store(place, Ordering::Relaxed);
+        }
+        drop(running);
+        drop(gone);
     }
 }
 

@@ -41,7 +41,7 @@ impl Wake for Flag {
 }
 
 impl CallerConnection {
-    fn new(fd: OwnedFd) -> Result<CallerConnection> {
+    fn new(fd: OwnedFd) -> Result<Box<CallerConnection>> {
         let (stream, caller) = CallerStream::new(fd);
         let http = Http::new(stream).map_err(|error| {
             Error::new(
@@ -50,12 +50,12 @@ impl CallerConnection {
                 format!("HTTP cannot begin: {error}"),
             )
         })?;
-        Ok(CallerConnection {
+        Ok(Box::new(CallerConnection {
             http,
             caller,
             flag: Arc::default(),
             idle_since: Instant::now(),
-        })
+        }))
     }
 
     pub fn idle_for(&self) -> Duration {
@@ -152,7 +152,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn put_back(mut self, mut connection: CallerConnection) {
+    fn put_back(mut self, mut connection: Box<CallerConnection>) {
         self.armed = false;
         connection.idle_since = Instant::now();
         give(self.client, self.pool.put_back(self.client, connection));
@@ -204,7 +204,7 @@ fn find(
 }
 
 /// Connects; a full backlog is waited for on a helper thread, so that a cancel can end the wait.
-fn open(client: &Client, call: &Call, deadline: Option<Instant>) -> Result<CallerConnection> {
+fn open(client: &Client, call: &Call, deadline: Option<Instant>) -> Result<Box<CallerConnection>> {
     let busy = match connect::connect_now(&client.address) {
         Ok(fd) => return CallerConnection::new(fd),
         Err(error) if error.status == Status::Busy => error,

@@ -20,7 +20,7 @@ use crate::socket::address::Address;
 use pool::{Pool, Pools};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a client keeps to.
@@ -67,7 +67,8 @@ pub struct Client {
     /// Calls that were begun and not delivered, and the client's own hold until its end begins.
     holds: AtomicUsize,
     ending: AtomicBool,
-    running: Mutex<Vec<Weak<Call>>>,
+    /// Calls that were begun and have not ended; each knows its place.
+    running: Mutex<Vec<Arc<Call>>>,
 }
 
 impl Client {
@@ -132,7 +133,7 @@ impl Client {
         self.ending.load(Ordering::Acquire)
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<Weak<Call>>> {
+    fn running(&self) -> MutexGuard<'_, Vec<Arc<Call>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -181,11 +182,8 @@ impl Client {
     }
 
     fn cancel_all(&self) {
-        let calls = std::mem::take(&mut *self.running());
-        calls
-            .iter()
-            .filter_map(Weak::upgrade)
-            .for_each(|call| call.cut());
+        let calls = self.running().clone();
+        calls.iter().for_each(|call| call.cut());
     }
 
     /// Returns when no callback of the client runs or will run.
@@ -211,7 +209,7 @@ impl Client {
     }
 
     fn withdraw_all(self: &Arc<Self>) {
-        let calls: Vec<_> = self.running().iter().filter_map(Weak::upgrade).collect();
+        let calls = self.running().clone();
         calls.iter().for_each(|call| call.withdraw());
         self.end(Some(Duration::ZERO));
     }

@@ -69,7 +69,7 @@ pub struct Pool {
 struct State {
     /// Connections and places granted for one, of both homes.
     open: u64,
-    idle: VecDeque<CallerConnection>,
+    idle: VecDeque<Box<CallerConnection>>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -81,7 +81,7 @@ enum Waiting {
 
 /// What a waiting caller gets.
 pub enum Grant {
-    Connection(CallerConnection),
+    Connection(Box<CallerConnection>),
     /// The right to open one.
     Place,
 }
@@ -186,16 +186,18 @@ impl Pool {
     pub fn find(&self, client: &Client, fresh: bool) -> Found {
         let mut state = self.state();
         if state.waiting.is_empty() {
-            while let Some(connection) = state.idle.pop_back() {
+            if let Some(connection) = state.idle.pop_back() {
                 let old = client
                     .config
                     .idle_age
                     .is_some_and(|age| connection.idle_for() > age);
-                if fresh || old {
-                    // Its place serves the new one.
-                    return Found::Grant(Grant::Place);
-                }
-                return Found::Grant(Grant::Connection(connection));
+                // The place of one that is not wanted serves the new one.
+                let place = fresh || old;
+                return Found::Grant(if place {
+                    Grant::Place
+                } else {
+                    Grant::Connection(connection)
+                });
             }
             if state.open < client.config.max_connections {
                 state.open += 1;
@@ -224,7 +226,7 @@ impl Pool {
     }
 
     /// A caller's connection is idle: the longest waiting gets it, or its place.
-    pub fn put_back(&self, client: &Client, connection: CallerConnection) -> Next {
+    pub fn put_back(&self, client: &Client, connection: Box<CallerConnection>) -> Next {
         let mut state = self.state();
         let mut grant = Grant::Connection(connection);
         loop {

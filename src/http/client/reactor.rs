@@ -32,6 +32,7 @@ struct Local {
     /// The last one to become idle is the first to work again.
     idle: RefCell<Vec<Rc<Idle>>>,
     workers: Cell<usize>,
+    sweeping: Cell<bool>,
 }
 
 /// An idle connection waits for what to do.
@@ -129,6 +130,7 @@ impl Local {
                 thread: home.thread.clone(),
                 idle: RefCell::default(),
                 workers: Cell::new(0),
+                sweeping: Cell::new(false),
             });
             locals.push(local.clone());
             local
@@ -237,7 +239,10 @@ impl Local {
             let config = &self.client.config;
             loop {
                 let mut idle = self.idle.borrow_mut();
-                let Some(oldest) = idle.first() else { return };
+                let Some(oldest) = idle.first() else {
+                    self.sweeping.set(false);
+                    return;
+                };
                 let age = oldest
                     .since
                     .get()
@@ -320,13 +325,9 @@ impl Worker {
 
     fn go_idle(&self) {
         self.idle.since.set(Some(Instant::now()));
-        let first = {
-            let mut idle = self.local.idle.borrow_mut();
-            idle.push(self.idle.clone());
-            idle.len() == 1
-        };
+        self.local.idle.borrow_mut().push(self.idle.clone());
         self.local.count_idle();
-        if first {
+        if !self.local.sweeping.replace(true) {
             tokio::task::spawn_local(self.local.clone().sweep());
         }
     }

@@ -90,11 +90,11 @@ impl<IO: Read + Write + Unpin> Http<IO> {
                     return Poll::Ready(body);
                 }
                 // Taking a piece has made room for the next one.
-                let before = collect.len();
+                let before = collect.collected();
                 drive(cx);
                 match collect.poll(cx) {
                     Poll::Ready(body) => return Poll::Ready(body),
-                    Poll::Pending if collect.len() == before => return Poll::Pending,
+                    Poll::Pending if collect.collected() == before => return Poll::Pending,
                     Poll::Pending => {}
                 }
             }

@@ -1,12 +1,15 @@
 //! One connection, from accept to close: parked while idle, driven by hyper while there is a request,
 //! lingering after an early answer.
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Handler};
 use super::service::Service;
 use super::shard::Shard;
+use crate::http::body::Collected;
 use crate::limits::{self, LINGER_BYTES, LINGER_TIME, PARK_AFTER};
+use crate::runtime::delivery::Strand;
 use crate::socket::stream::ReactorStream;
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, request};
 use hyper::server::conn::http1;
 use rustix::net::Shutdown;
 use std::cell::{Cell, RefCell};
@@ -55,8 +58,8 @@ pub struct Link {
     pub answering: Cell<bool>,
     /// The answer went out before the request was read to its end.
     pub early: Cell<bool>,
-    /// A header map for the next answer.
-    spare: RefCell<Option<HeaderMap>>,
+    /// An exchange that has ended, for the next request.
+    spare: RefCell<Option<Arc<Exchange>>>,
 }
 
 impl Link {
@@ -93,22 +96,45 @@ impl Link {
         self.moved.set(self.stream.received());
     }
 
-    pub fn take_spare(&self) -> HeaderMap {
-        self.spare.take().unwrap_or_default()
+    /// The exchange of a request that has come.
+    pub fn begin_exchange(&self, head: request::Parts, body: Collected, handler: &Arc<Handler>) {
+        self.set_phase(Phase::Handler);
+        let exchange = match self.spare.take() {
+            Some(mut spare) => {
+                spare.renew(head, body);
+                spare
+            }
+            None => {
+                let shard = &self.shard;
+                let strand = Strand::new(shard.executor.clone());
+                Exchange::new(
+                    shard.server().clone(),
+                    shard.thread.clone(),
+                    strand,
+                    head,
+                    body,
+                )
+            }
+        };
+        self.exchange.replace(Some(exchange.clone()));
+        exchange.begin(handler);
     }
 
-    /// The exchange that the connection works on, so that its client's leaving can be told.
-    pub fn set_exchange(&self, exchange: Arc<Exchange>) {
-        self.exchange.replace(Some(exchange));
+    pub fn poll_answered(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let exchange = self.exchange.borrow();
+        exchange
+            .as_ref()
+            .map_or(Poll::Ready(false), |exchange| exchange.poll_answered(cx))
     }
 
-    /// The exchange is answered, or nobody waits for its answer.
-    pub fn end_exchange(&self) {
-        if let Some(exchange) = self.exchange.take()
-            && let Some(spare) = exchange.into_spare()
-        {
-            self.spare.replace(Some(spare));
+    /// The answer of the exchange, which has ended with it.
+    pub fn take_answer(&self) -> (StatusCode, HeaderMap, Bytes) {
+        let mut exchange = self.exchange.take().expect("answered, so it is there");
+        let answer = exchange.take_answer();
+        if exchange.recycle() {
+            self.spare.replace(Some(exchange));
         }
+        answer
     }
 
     /// The connection ends with the exchange unanswered.
@@ -269,6 +295,7 @@ impl Connection {
         let link = &self.link;
         link.shard.live.set(link.shard.live.get() - 1);
         link.park.set(false);
+        link.spare.take();
         let rest = http.into_parts().read_buf;
         if !rest.is_empty() {
             link.stream.put_back(rest);

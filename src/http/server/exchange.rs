@@ -6,7 +6,8 @@ use crate::http::body::Collected;
 use crate::http::headers;
 use crate::http::parent::{Child, Parent};
 use crate::runtime::Level;
-use crate::runtime::delivery::{self, Event, Node, Strand};
+use crate::runtime::context;
+use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::io_thread::IoThread;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -33,10 +34,13 @@ pub struct Exchange {
 
 struct State {
     stage: Stage,
-    /// Set by the user for the answer.
+    /// The answer: its headers are set one by one, the rest comes with `answer`.
     headers: HeaderMap,
+    status: StatusCode,
+    body: Bytes,
     /// The first header that was refused: the answer must not go out without it.
-    refused: Option<Error>,
+    refused: Option<Box<Error>>,
+    /// For a handler that runs elsewhere.
     handler: Option<Arc<Handler>>,
     on_gone: Option<GoneFn>,
     /// The connection's task, when it waits for the answer.
@@ -45,27 +49,14 @@ struct State {
     children: Vec<Weak<dyn Child>>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    Answered(Answer),
+    Answered,
     /// The answer has left for the socket.
     Sent,
     Gone,
     ShutDown,
-}
-
-/// What the user answered.
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-/// How waiting for an answer ended.
-pub enum Outcome {
-    Answer(Answer),
-    /// Nobody reads it any more.
-    Gone,
 }
 
 impl Exchange {
@@ -75,8 +66,6 @@ impl Exchange {
         strand: Strand,
         request: request::Parts,
         body: Collected,
-        handler: Arc<Handler>,
-        spare: HeaderMap,
     ) -> Arc<Exchange> {
         Arc::new(Exchange {
             server,
@@ -88,9 +77,11 @@ impl Exchange {
             tag: AtomicU64::new(0),
             state: Mutex::new(State {
                 stage: Stage::Open,
-                headers: spare,
+                headers: HeaderMap::new(),
+                status: StatusCode::OK,
+                body: Bytes::new(),
                 refused: None,
-                handler: Some(handler),
+                handler: None,
                 on_gone: None,
                 waiting: None,
                 children: Vec::new(),
@@ -98,13 +89,35 @@ impl Exchange {
         })
     }
 
-    /// The request's header map, when this was the last user of the exchange: the next answer's map.
-    pub(super) fn into_spare(self: Arc<Self>) -> Option<HeaderMap> {
-        Arc::into_inner(self).map(|exchange| {
-            let mut headers = exchange.request.headers;
-            headers.clear();
-            headers
-        })
+    /// Makes an exchange that has ended ready for the connection's next request, which costs no
+    /// allocation then: its request's header map becomes the next answer's. `false` when somebody
+    /// still holds it.
+    pub(super) fn recycle(self: &mut Arc<Self>) -> bool {
+        let Some(this) = Arc::get_mut(self) else {
+            return false;
+        };
+        this.body = Collected::default();
+        *this.deferred.get_mut() = false;
+        *this.tag.get_mut() = 0;
+        let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.stage = Stage::Open;
+        state.refused = None;
+        state.handler = None;
+        state.on_gone = None;
+        state.waiting = None;
+        state.children.clear();
+        state.headers = std::mem::take(&mut this.request.headers);
+        state.headers.clear();
+        // What points into hyper's read buffer would keep it from being used again.
+        this.request.uri = http::Uri::default();
+        true
+    }
+
+    /// Gives a recycled exchange its request.
+    pub(super) fn renew(self: &mut Arc<Self>, request: request::Parts, body: Collected) {
+        let this = Arc::get_mut(self).expect("recycled, so nobody else has it");
+        this.request = request;
+        this.body = body;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -176,41 +189,32 @@ impl Exchange {
         state.check_open()?;
         let put = headers::put(&mut state.headers, name, value, replace);
         if let Err(error) = &put {
-            state.refused.get_or_insert_with(|| error.clone());
+            state.refused.get_or_insert_with(|| Box::new(error.clone()));
         }
         put
     }
 
     /// Refuses the answer that goes out next: it would lack something that the user wanted in it.
     pub fn refuse(&self, error: Error) {
-        self.state().refused.get_or_insert(error);
+        self.state().refused.get_or_insert_with(|| Box::new(error));
     }
 
     /// Answers, once. A refused answer has sent nothing and may be repeated.
     pub fn answer(&self, http_status: i32, content_type: Option<&[u8]>, body: &[u8]) -> Result<()> {
         self.check()?;
         let status = answer_status(http_status, body.is_empty())?;
-        let content_type = content_type
-            .map(|text| headers::value(&CONTENT_TYPE, text))
-            .transpose()?;
+        let content_type = content_type.map(headers::content_type).transpose()?;
         let mut state = self.state();
         state.check_open()?;
         if let Some(error) = state.refused.take() {
-            return Err(error);
+            return Err(*error);
         }
-        let mut headers = std::mem::take(&mut state.headers);
         if let Some(content_type) = content_type {
-            headers.insert(CONTENT_TYPE, content_type);
+            state.headers.insert(CONTENT_TYPE, content_type);
         }
-        let body = Bytes::copy_from_slice(body);
-        self.settle(
-            state,
-            Stage::Answered(Answer {
-                status,
-                headers,
-                body,
-            }),
-        );
+        state.status = status;
+        state.body = Bytes::copy_from_slice(body);
+        self.settle(state, Stage::Answered);
         Ok(())
     }
 
@@ -222,10 +226,8 @@ impl Exchange {
         if let Some(waker) = waiting {
             self.thread.wake(waker);
         }
-        children
-            .iter()
-            .filter_map(Weak::upgrade)
-            .for_each(|child| child.parent_ended());
+        let children = children.iter().filter_map(Weak::upgrade);
+        children.for_each(|child| child.parent_ended());
     }
 
     /// Keeps the exchange beyond the handler's return, until it is released.
@@ -265,10 +267,11 @@ impl Exchange {
         if self.server.check().is_err() {
             return;
         }
-        let state = self.state();
+        let mut state = self.state();
         let has_hook = state.on_gone.is_some();
-        if matches!(state.stage, Stage::Open) {
-            self.settle(state, Stage::Answered(internal_error()));
+        if state.stage == Stage::Open {
+            state.set_internal_error();
+            self.settle(state, Stage::Answered);
             self.server.runtime().log().write(Level::Warn, || {
                 format!(
                     "{} {}: the handler ended without an answer, the client got a 500",
@@ -290,41 +293,47 @@ impl Exchange {
         delivery::post_own(self.clone(), event);
     }
 
-    /// Runs the handler: on the spot where the delivery allows it.
-    pub(super) fn begin(self: &Arc<Self>) {
-        self.server.hold();
-        let node: Arc<dyn Node> = self.clone();
-        delivery::post_or_run(&node.clone(), node, Event::Call);
+    /// Runs the handler, or posts it to where handlers run.
+    ///
+    /// Inline needs neither strand nor hold: the strand's other events run on this thread too, after this,
+    /// and the connection holds the server.
+    pub(super) fn begin(self: &Arc<Self>, handler: &Arc<Handler>) {
+        if let Executor::Inline(_) = self.strand.executor() {
+            return self.run_handler(handler);
+        }
+        self.state().handler = Some(handler.clone());
+        self.post(Event::Call);
     }
 
-    /// Waits for the answer on the connection's task.
-    pub(super) fn poll_outcome(&self, cx: &mut Context<'_>) -> Poll<Outcome> {
+    /// Waits on the connection's task for the answer: `false` when nobody reads it any more.
+    pub(super) fn poll_answered(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.state();
-        match std::mem::replace(&mut state.stage, Stage::Sent) {
-            Stage::Answered(answer) => Poll::Ready(Outcome::Answer(answer)),
+        match state.stage {
+            Stage::Answered => Poll::Ready(true),
             Stage::Open => {
-                state.stage = Stage::Open;
-                if !state
-                    .waiting
-                    .as_ref()
-                    .is_some_and(|waker| waker.will_wake(cx.waker()))
-                {
+                let waiting = state.waiting.as_ref();
+                if !waiting.is_some_and(|waker| waker.will_wake(cx.waker())) {
                     state.waiting = Some(cx.waker().clone());
                 }
                 Poll::Pending
             }
-            other => {
-                state.stage = other;
-                Poll::Ready(Outcome::Gone)
-            }
+            Stage::Sent | Stage::Gone | Stage::ShutDown => Poll::Ready(false),
         }
+    }
+
+    /// Takes the answer, once.
+    pub(super) fn take_answer(&self) -> (StatusCode, HeaderMap, Bytes) {
+        let mut state = self.state();
+        state.stage = Stage::Sent;
+        let headers = std::mem::take(&mut state.headers);
+        (state.status, headers, std::mem::take(&mut state.body))
     }
 
     /// The client has left, or (`shut_down`) the server ends before the answer. Says whether an answer was
     /// still owed.
     pub(super) fn cut(self: &Arc<Self>, shut_down: bool) -> bool {
         let state = self.state();
-        if !matches!(state.stage, Stage::Open) {
+        if state.stage != Stage::Open {
             return false;
         }
         let has_hook = state.on_gone.is_some();
@@ -342,13 +351,9 @@ impl Exchange {
         true
     }
 
-    fn run_handler(self: &Arc<Self>) {
-        let handler = self.state().handler.take();
-        if let Some(handler) = handler
-            && !self.server.is_withdrawn()
-        {
-            // Contained here, so that a panic ends like a handler that did not answer.
-            drop(crate::panic::contain(|| handler(self)));
+    fn run_handler(self: &Arc<Self>, handler: &Handler) {
+        if !self.server.is_withdrawn() {
+            context::callback(|| handler(self));
         }
         if !self.is_deferred() {
             self.release();
@@ -360,9 +365,7 @@ impl State {
     fn check_open(&self) -> Result<()> {
         match self.stage {
             Stage::Open => Ok(()),
-            Stage::Answered(_) | Stage::Sent => {
-                Err(Error::state("the exchange was answered already"))
-            }
+            Stage::Answered | Stage::Sent => Err(Error::state("the exchange was answered already")),
             Stage::Gone => Err(Error::new(
                 Status::Closed,
                 Operation::Send,
@@ -370,6 +373,14 @@ impl State {
             )),
             Stage::ShutDown => Err(shut_down()),
         }
+    }
+
+    fn set_internal_error(&mut self) {
+        self.status = StatusCode::INTERNAL_SERVER_ERROR;
+        self.headers.clear();
+        let text = http::HeaderValue::from_static("text/plain");
+        self.headers.insert(CONTENT_TYPE, text);
+        self.body = Bytes::from_static(b"500 internal server error\n");
     }
 }
 
@@ -394,13 +405,18 @@ impl Node for Exchange {
 
     fn deliver(self: Arc<Self>, event: Event) {
         match event {
-            Event::Call => self.run_handler(),
+            Event::Call => {
+                let handler = self.state().handler.take();
+                if let Some(handler) = handler {
+                    self.run_handler(&handler);
+                }
+            }
             Event::Gone => {
                 let f = self.state().on_gone.take();
                 if let Some(f) = f
                     && !self.server.is_withdrawn()
                 {
-                    f(&self);
+                    context::callback(|| f(&self));
                 }
             }
             Event::Discard => drop(self.state().on_gone.take()),
@@ -427,16 +443,6 @@ fn shut_down() -> Error {
         Operation::Send,
         "the server has ended before the exchange was answered",
     )
-}
-
-fn internal_error() -> Answer {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
-    Answer {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        headers,
-        body: Bytes::from_static(b"500 internal server error\n"),
-    }
 }
 
 fn answer_status(http_status: i32, no_body: bool) -> Result<StatusCode> {

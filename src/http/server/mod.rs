@@ -353,9 +353,7 @@ impl Server {
             } else {
                 Status::Ok
             };
-            drop(crate::panic::contain(|| {
-                on_closed(Closed { reason, aborted })
-            }));
+            context::callback(|| on_closed(Closed { reason, aborted }));
         }
         // The last reference to the handlers: every holder of another held the server's end.
         drop(routes);

@@ -7,9 +7,12 @@ use http::{HeaderValue, Method};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The handlers of one path; `None` is any method.
+type Methods = Vec<(Option<Method>, Arc<Handler>)>;
+
 #[derive(Default)]
 pub struct Routes {
-    paths: HashMap<Box<str>, Vec<(Option<Method>, Arc<Handler>)>>,
+    paths: HashMap<Box<str>, Methods>,
     fallback: Option<Arc<Handler>>,
 }
 

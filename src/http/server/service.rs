@@ -1,11 +1,11 @@
 //! hyper's service: from a request's head to the exchange, and from its answer to hyper's response.
 
 use super::connection::{Link, Phase};
-use super::exchange::{Answer, Exchange, Handler, Outcome};
+use super::exchange::Handler;
 use super::routes::Found;
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::TARGET_MAX;
-use crate::runtime::delivery::{Executor, Strand};
+use crate::runtime::delivery::Executor;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
@@ -39,7 +39,7 @@ impl Service {
     }
 
     /// The handler of a request, or the answer that it gets instead.
-    fn admit(&self, request: &Request<Incoming>) -> Result<Arc<Handler>, Refusal> {
+    fn admit(&self, request: &Request<Incoming>) -> Result<&Arc<Handler>, Refusal> {
         let shard = self.0.shard();
         let server = shard.server();
         check_host(request, server.config.strict_host)?;
@@ -54,7 +54,7 @@ impl Service {
             ));
         }
         let handler = match shard.routes.find(request.method(), uri.path()) {
-            Found::Handler(handler) => handler.clone(),
+            Found::Handler(handler) => handler,
             Found::Nothing => return Err(Refusal::text(StatusCode::NOT_FOUND, "404 not found\n")),
             Found::MethodNotAllowed(allow) => {
                 let text = "405 method not allowed\n";
@@ -76,9 +76,10 @@ impl Service {
 
     fn refuse(&self, refusal: Refusal, unread: bool) -> Answering {
         self.0.early.set(unread);
+        let refusal = if unread { refusal.closing() } else { refusal };
         Answering {
             link: self.0.clone(),
-            step: Step::Refuse(Some((refusal, unread))),
+            step: Step::Refuse(Box::new(refusal)),
             counted: false,
         }
     }
@@ -98,52 +99,40 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         };
         let server = link.shard().server();
         let (head, body) = request.into_parts();
-        server.requests.fetch_add(1, Ordering::Relaxed);
-        let mut answering = Answering {
-            link: link.clone(),
-            step: Step::Done,
-            counted: true,
-        };
         if !has_body {
+            server.requests.fetch_add(1, Ordering::Relaxed);
             let announced = head.headers.contains_key(CONTENT_LENGTH);
             let body = if announced {
                 Collected::empty()
             } else {
                 Collected::default()
             };
-            answering.step = begin(link, head, body, handler);
-            return answering;
+            link.begin_exchange(head, body, handler);
+            return Answering {
+                link: link.clone(),
+                step: Step::Wait,
+                counted: true,
+            };
         }
         link.set_phase(Phase::Body);
         match Collect::new(body, server.config.max_body) {
             Ok(collect) => {
-                answering.step = Step::Collect(Some(Box::new((collect, head, handler))));
-                answering
+                server.requests.fetch_add(1, Ordering::Relaxed);
+                let handler = handler.clone();
+                let collecting = Box::new(Collecting {
+                    collect,
+                    head,
+                    handler,
+                });
+                Answering {
+                    link: link.clone(),
+                    step: Step::Collect(collecting),
+                    counted: true,
+                }
             }
-            Err(error) => {
-                drop(answering);
-                self.refuse(Refusal::of(&error), true)
-            }
+            Err(error) => self.refuse(Refusal::of(&error), true),
         }
     }
-}
-
-/// Makes the exchange and runs or posts its handler.
-fn begin(link: &Rc<Link>, head: request::Parts, body: Collected, handler: Arc<Handler>) -> Step {
-    let shard = link.shard();
-    link.set_phase(Phase::Handler);
-    let exchange = Exchange::new(
-        shard.server().clone(),
-        shard.thread.clone(),
-        Strand::new(shard.executor.clone()),
-        head,
-        body,
-        handler,
-        link.take_spare(),
-    );
-    link.set_exchange(exchange.clone());
-    exchange.begin();
-    Step::Wait(exchange)
 }
 
 /// The future of one answer.
@@ -154,41 +143,51 @@ pub struct Answering {
     counted: bool,
 }
 
+/// Small, since hyper moves it about: what is rare is boxed.
 enum Step {
-    Refuse(Option<(Refusal, bool)>),
-    Collect(Option<Box<(Collect, request::Parts, Arc<Handler>)>>),
-    Wait(Arc<Exchange>),
+    Refuse(Box<Refusal>),
+    Collect(Box<Collecting>),
+    /// For the link's exchange.
+    Wait,
     Done,
+}
+
+struct Collecting {
+    collect: Collect,
+    head: request::Parts,
+    handler: Arc<Handler>,
 }
 
 impl Answering {
     fn poll_collect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Step::Collect(slot) = &mut self.step else {
+        let Step::Collect(collecting) = &mut self.step else {
             return Poll::Ready(());
         };
-        let (collect, ..) = &mut **slot.as_mut().expect("taken with the step");
-        let collected = ready!(collect.poll(cx));
-        let (_, head, handler) = *slot.take().expect("taken with the step");
-        self.step = match collected {
-            Ok(body) => begin(&self.link, head, body, handler),
+        let collected = ready!(collecting.collect.poll(cx));
+        let Step::Collect(collecting) = std::mem::replace(&mut self.step, Step::Wait) else {
+            return Poll::Ready(());
+        };
+        match collected {
+            Ok(body) => self
+                .link
+                .begin_exchange(collecting.head, body, &collecting.handler),
             Err(error) => {
                 self.link.early.set(true);
-                Step::Refuse(Some((Refusal::of(&error), true)))
+                self.step = Step::Refuse(Box::new(Refusal::of(&error).closing()));
             }
-        };
+        }
         Poll::Ready(())
     }
 
-    /// Makes hyper's response of an answer.
-    fn reply(&mut self, answer: Answer, close: bool) -> Reply {
+    /// Makes hyper's response.
+    fn reply(&self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Reply {
         let link = &self.link;
-        link.end_exchange();
         link.set_phase(Phase::Answer);
         link.answering.set(true);
-        let mut reply = Response::new(Whole::new(answer.body, Written(link.clone())));
-        *reply.status_mut() = answer.status;
-        *reply.headers_mut() = answer.headers;
-        if close || link.shard().is_draining() {
+        let mut reply = Response::new(Whole::new(body, Written(link.clone())));
+        *reply.status_mut() = status;
+        *reply.headers_mut() = headers;
+        if link.shard().is_draining() {
             reply
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -201,25 +200,27 @@ impl Future for Answering {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        loop {
-            let (answer, close) = match &mut this.step {
-                Step::Collect(_) => {
-                    ready!(this.poll_collect(cx));
-                    continue;
-                }
-                Step::Refuse(refusal) => {
-                    let (refusal, close) = refusal.take().expect("polled once to its end");
-                    (refusal.into_answer(), close)
-                }
-                Step::Wait(exchange) => match ready!(exchange.poll_outcome(cx)) {
-                    Outcome::Answer(answer) => (answer, false),
-                    Outcome::Gone => (nobody(), false),
-                },
-                Step::Done => unreachable!("polled after its end"),
+        if let Step::Collect(_) = self.step {
+            ready!(self.poll_collect(cx));
+        }
+        if let Step::Wait = self.step {
+            let answered = ready!(self.link.poll_answered(cx));
+            self.step = Step::Done;
+            let (status, headers, body) = if answered {
+                self.link.take_answer()
+            } else {
+                // For a stream that nobody reads.
+                (StatusCode::NO_CONTENT, HeaderMap::new(), Bytes::new())
             };
-            this.step = Step::Done;
-            return Poll::Ready(Ok(this.reply(answer, close)));
+            return Poll::Ready(Ok(self.reply(status, headers, body)));
+        }
+        match std::mem::replace(&mut self.step, Step::Done) {
+            Step::Refuse(refusal) => Poll::Ready(Ok(self.reply(
+                refusal.status,
+                refusal.headers,
+                Bytes::from_static(refusal.text.as_bytes()),
+            ))),
+            _ => unreachable!("polled after its end"),
         }
     }
 }
@@ -240,21 +241,28 @@ impl Drop for Answering {
 struct Refusal {
     status: StatusCode,
     text: &'static str,
-    header: Option<(http::HeaderName, HeaderValue)>,
+    headers: HeaderMap,
 }
 
 impl Refusal {
     fn text(status: StatusCode, text: &'static str) -> Refusal {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         Refusal {
             status,
             text,
-            header: None,
+            headers,
         }
     }
 
     fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Refusal {
-        self.header = Some((name, value));
+        self.headers.insert(name, value);
         self
+    }
+
+    /// The request was not read to its end: nothing can follow on this connection.
+    fn closing(self) -> Refusal {
+        self.with(CONNECTION, HeaderValue::from_static("close"))
     }
 
     fn of(error: &Uncollected) -> Refusal {
@@ -267,26 +275,6 @@ impl Refusal {
                 "400 the body is malformed or ended early\n",
             ),
         }
-    }
-
-    fn into_answer(self) -> Answer {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        headers.extend(self.header);
-        Answer {
-            status: self.status,
-            headers,
-            body: Bytes::from_static(self.text.as_bytes()),
-        }
-    }
-}
-
-/// What hyper writes to a stream that nobody reads.
-fn nobody() -> Answer {
-    Answer {
-        status: StatusCode::NO_CONTENT,
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
     }
 }
 
