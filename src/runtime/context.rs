@@ -53,10 +53,13 @@ pub fn is_this_io_thread(thread: &IoThread) -> bool {
 
 /// Runs a user's callback: contains panics and marks the thread as inside a callback.
 pub fn callback(f: impl FnOnce()) {
-    CALLBACKS.set(CALLBACKS.get() + 1);
-    // A panic can only be the library's own: C code does not panic, and it never gets further than here.
-    let _ = crate::panic::contain(f);
-    CALLBACKS.set(CALLBACKS.get() - 1);
+    CALLBACKS.with(|callbacks| {
+        callbacks.set(callbacks.get() + 1);
+        // A panic can only be the library's own: C code does not panic, and it never gets further
+        // than here.
+        drop(crate::panic::contain(f));
+        callbacks.set(callbacks.get() - 1);
+    });
 }
 
 /// Whether a callback is on this thread's stack.

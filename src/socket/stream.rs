@@ -204,21 +204,6 @@ impl ReactorStream {
         registration.poll_read_ready(cx).map(drop)
     }
 
-    /// Ready when the connection, which nobody expects anything of, has ended or got bytes.
-    pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let registration = self.0.registration.borrow();
-        let Some(registration) = registration.as_ref() else {
-            return Poll::Ready(());
-        };
-        while let Ok(mut guard) = ready!(registration.poll_read_ready(cx)) {
-            if guard.ready().is_read_closed() || self.has_unread() {
-                break;
-            }
-            guard.clear_ready();
-        }
-        Poll::Ready(())
-    }
-
     /// Reads and drops what has come; the number of bytes, 0 at the end of the stream.
     pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut scratch = [MaybeUninit::<u8>::uninit(); 16 * 1024];

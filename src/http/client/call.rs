@@ -228,7 +228,7 @@ impl Call {
         };
         self.client.remember(self);
         let result = caller::perform(&self.client, self, deadline);
-        let result = self.settle(result);
+        let (result, _) = self.settle(result);
         self.client.forget(self);
         self.client.let_go();
         result
@@ -250,30 +250,32 @@ impl Call {
     }
 
     /// Ends a started call: keeps the result and runs `done`.
-    pub fn finish(self: &Arc<Self>, result: Result<Answer>) {
-        self.settle(result).ok();
+    pub fn finish(self: &Arc<Self>, result: Result<()>) {
+        let (_, parent) = self.settle(result);
         self.client.forget(self);
         let node: Arc<dyn Node> = self.clone();
-        let owner = match self.state().parent.take() {
+        let owner = match parent {
             Some(parent) => parent.node(),
             None => node.clone(),
         };
         delivery::post_or_run(&owner, node, Event::Call);
     }
 
+    /// Keeps the whole answer, before the result.
+    pub fn keep(&self, answer: Answer) {
+        self.answer.set(answer).ok();
+    }
+
     /// Keeps the result. A cancel that came first is the result, whatever it made of the connection.
-    fn settle(&self, result: Result<Answer>) -> Result<()> {
+    fn settle(&self, result: Result<()>) -> (Result<()>, Option<Arc<dyn Parent>>) {
         let mut state = self.state();
         state.driver = Driver::None;
         let result = match result {
-            Ok(answer) => {
-                self.answer.set(answer).ok();
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(error) => Err(state.cancelled.take().unwrap_or(error)),
         };
         state.stage = Stage::Done(result.clone());
-        result
+        (result, state.parent.take())
     }
 
     /// Ends the call early, from any thread. Nothing happens to one that has ended.

@@ -5,12 +5,10 @@ use super::Client;
 use super::call::{Call, Driver};
 use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
-use super::transfer::{Answer, Failure, Http, Progress};
+use super::transfer::{Failure, Http, Progress};
 use crate::error::{Error, Operation, Result, Status};
-use crate::http::body::Whole;
 use crate::socket::connect;
 use crate::socket::stream::{Caller, CallerStream};
-use http::Request;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
@@ -65,15 +63,16 @@ impl CallerConnection {
     /// Sends the request and blocks for the answer.
     fn run(
         &mut self,
-        request: Request<Whole>,
+        call: &Call,
         max_body: u64,
         deadline: Option<Instant>,
-    ) -> std::result::Result<Answer, Failure> {
+    ) -> std::result::Result<(), Failure> {
         self.caller.set_deadline(deadline);
         self.caller.begin_request();
         let waker = Waker::from(self.flag.clone());
         let mut cx = Context::from_waker(&waker);
-        let mut transfer = pin!(self.http.transfer(request, max_body));
+        let keep = |answer| call.keep(answer);
+        let mut transfer = pin!(self.http.transfer(call.request(), max_body, keep));
         loop {
             if let Poll::Ready(result) = transfer.as_mut().poll(&mut cx) {
                 return result;
@@ -104,7 +103,7 @@ impl CallerConnection {
 }
 
 /// Performs `call` to its end.
-pub fn perform(client: &Arc<Client>, call: &Call, deadline: Option<Instant>) -> Result<Answer> {
+pub fn perform(client: &Arc<Client>, call: &Call, deadline: Option<Instant>) -> Result<()> {
     let pool = client.pool()?;
     let mut fresh = false;
     loop {
@@ -119,14 +118,14 @@ pub fn perform(client: &Arc<Client>, call: &Call, deadline: Option<Instant>) -> 
             Grant::Place => (open(client, call, deadline)?, false),
         };
         call.set_driver(Driver::Caller(connection.caller.clone()))?;
-        let result = connection.run(call.request(), client.config.max_body, deadline);
+        let result = connection.run(call, client.config.max_body, deadline);
         call.set_driver(Driver::None)?;
         match result {
-            Ok(answer) => {
+            Ok(()) => {
                 if connection.is_reusable() {
                     place.put_back(connection);
                 }
-                return Ok(answer);
+                return Ok(());
             }
             Err(failure) => {
                 let progress = connection.progress();

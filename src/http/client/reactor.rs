@@ -4,7 +4,7 @@
 use super::call::Call;
 use super::caller::connect_deadline;
 use super::pool::Next;
-use super::transfer::{Answer, Http, Progress};
+use super::transfer::{Http, Progress};
 use super::{Client, Home};
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits::SWEEP;
@@ -272,7 +272,7 @@ struct Worker {
 
 impl Worker {
     /// Runs `call` to its end; the connection is kept when it can be used again.
-    async fn run(&mut self, call: &Arc<Call>) -> Result<Answer> {
+    async fn run(&mut self, call: &Arc<Call>) -> Result<()> {
         let client = self.local.client.clone();
         let deadline = call.deadline();
         loop {
@@ -286,7 +286,8 @@ impl Worker {
             let (http, stream) = self.connection.as_mut().expect("made above");
             stream.begin_request();
             let before = stream.received();
-            let transfer = http.transfer(call.request(), client.config.max_body);
+            let keep = |answer| call.keep(answer);
+            let transfer = http.transfer(call.request(), client.config.max_body, keep);
             let result = limit(&self.local.thread, call, deadline, transfer).await;
             let (http, stream) = self.connection.as_mut().expect("made above");
             let progress = Progress {
@@ -300,7 +301,7 @@ impl Worker {
                 self.close();
             }
             match result? {
-                Ok(answer) => return Ok(answer),
+                Ok(()) => return Ok(()),
                 Err(_) if reused && call.may_retry(progress) => {}
                 Err(failure) => return Err(failure.into_error(&client.address.display(), progress)),
             }
@@ -356,13 +357,18 @@ impl Worker {
     /// Waits for a call; `None` when the connection is to close.
     async fn wait_idle(&mut self) -> Option<Arc<Call>> {
         let idle = self.idle.clone();
-        let (_, stream) = self.connection.as_ref()?;
+        let (http, _) = self.connection.as_mut()?;
+        // What would end the connection was registered for when it was found reusable.
+        let mut first = true;
         let order = poll_fn(|cx| {
             if let Some(order) = idle.order.take() {
                 return Poll::Ready(Some(order));
             }
             idle.waker.set(Some(cx.waker().clone()));
-            stream.poll_disturbed(cx).map(|()| None)
+            if std::mem::take(&mut first) {
+                return Poll::Pending;
+            }
+            http.poll_ended(cx).map(|()| None)
         })
         .await;
         match order {

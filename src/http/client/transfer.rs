@@ -56,17 +56,29 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         }
     }
 
-    /// Whether another request may follow on this connection.
+    /// Whether another request may follow on this connection. Registers for what would end it.
     pub fn is_reusable(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive(cx);
         !self.ended && self.sender.is_ready()
     }
 
+    /// Ready when an idle connection has ended.
+    pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.drive(cx);
+        if self.ended {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Sends `request`; `keep` gets the whole answer.
     pub async fn transfer(
         &mut self,
         request: Request<Whole>,
         max_body: u64,
-    ) -> Result<Answer, Failure> {
+        keep: impl FnOnce(Answer),
+    ) -> Result<(), Failure> {
         let mut response = pin!(self.sender.send_request(request));
         let mut ended = self.ended;
         let connection = &mut self.connection;
@@ -102,7 +114,8 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         .await
         .map_err(Failure::from)?;
         self.ended = ended;
-        Ok(Answer { head, body })
+        keep(Answer { head, body });
+        Ok(())
     }
 }
 

@@ -120,21 +120,25 @@ impl Link {
         exchange.begin(handler);
     }
 
-    pub fn poll_answered(&self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Makes a reply of the exchange's answer; `None` when nobody waits for one any more.
+    pub fn poll_answer<R>(
+        &self,
+        cx: &mut Context<'_>,
+        reply: impl FnOnce(StatusCode, HeaderMap, Bytes) -> R,
+    ) -> Poll<Option<R>> {
         let exchange = self.exchange.borrow();
-        exchange
-            .as_ref()
-            .map_or(Poll::Ready(false), |exchange| exchange.poll_answered(cx))
+        exchange.as_ref().map_or(Poll::Ready(None), |exchange| {
+            exchange.poll_answer(cx, reply)
+        })
     }
 
-    /// The answer of the exchange, which has ended with it.
-    pub fn take_answer(&self) -> (StatusCode, HeaderMap, Bytes) {
-        let mut exchange = self.exchange.take().expect("answered, so it is there");
-        let answer = exchange.take_answer();
-        if exchange.recycle() {
+    /// The answer is on its way.
+    pub fn end_exchange(&self) {
+        if let Some(mut exchange) = self.exchange.take()
+            && exchange.recycle()
+        {
             self.spare.replace(Some(exchange));
         }
-        answer
     }
 
     /// The connection ends with the exchange unanswered.

@@ -305,11 +305,21 @@ impl Exchange {
         self.post(Event::Call);
     }
 
-    /// Waits on the connection's task for the answer: `false` when nobody reads it any more.
-    pub(super) fn poll_answered(&self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Waits on the connection's task for the answer and makes a reply of it; `None` when nobody reads it
+    /// any more.
+    pub(super) fn poll_answer<R>(
+        &self,
+        cx: &mut Context<'_>,
+        reply: impl FnOnce(StatusCode, HeaderMap, Bytes) -> R,
+    ) -> Poll<Option<R>> {
         let mut state = self.state();
         match state.stage {
-            Stage::Answered => Poll::Ready(true),
+            Stage::Answered => {
+                state.stage = Stage::Sent;
+                let headers = std::mem::take(&mut state.headers);
+                let body = std::mem::take(&mut state.body);
+                Poll::Ready(Some(reply(state.status, headers, body)))
+            }
             Stage::Open => {
                 let waiting = state.waiting.as_ref();
                 if !waiting.is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -317,16 +327,8 @@ impl Exchange {
                 }
                 Poll::Pending
             }
-            Stage::Sent | Stage::Gone | Stage::ShutDown => Poll::Ready(false),
+            Stage::Sent | Stage::Gone | Stage::ShutDown => Poll::Ready(None),
         }
-    }
-
-    /// Takes the answer, once.
-    pub(super) fn take_answer(&self) -> (StatusCode, HeaderMap, Bytes) {
-        let mut state = self.state();
-        state.stage = Stage::Sent;
-        let headers = std::mem::take(&mut state.headers);
-        (state.status, headers, std::mem::take(&mut state.body))
     }
 
     /// The client has left, or (`shut_down`) the server ends before the answer. Says whether an answer was

@@ -204,15 +204,14 @@ impl Future for Answering {
             ready!(self.poll_collect(cx));
         }
         if let Step::Wait = self.step {
-            let answered = ready!(self.link.poll_answered(cx));
-            self.step = Step::Done;
-            let (status, headers, body) = if answered {
-                self.link.take_answer()
-            } else {
+            let reply = |status, headers, body| self.reply(status, headers, body);
+            let reply = ready!(self.link.poll_answer(cx, reply)).unwrap_or_else(|| {
                 // For a stream that nobody reads.
-                (StatusCode::NO_CONTENT, HeaderMap::new(), Bytes::new())
-            };
-            return Poll::Ready(Ok(self.reply(status, headers, body)));
+                self.reply(StatusCode::NO_CONTENT, HeaderMap::new(), Bytes::new())
+            });
+            self.link.end_exchange();
+            self.step = Step::Done;
+            return Poll::Ready(Ok(reply));
         }
         match std::mem::replace(&mut self.step, Step::Done) {
             Step::Refuse(refusal) => Poll::Ready(Ok(self.reply(
@@ -282,14 +281,15 @@ impl Refusal {
 /// clients on Unix sockets send them, and no name is resolved here.
 fn check_host(request: &Request<Incoming>, strict: bool) -> Result<(), Refusal> {
     let bad = |text| Err(Refusal::text(StatusCode::BAD_REQUEST, text));
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let Some(host) = hosts.next() else {
+    let headers = request.headers();
+    let Some(host) = headers.get(HOST) else {
         if request.version() < Version::HTTP_11 {
             return Ok(());
         }
         return bad("400 the Host header is missing\n");
     };
-    if hosts.next().is_some() {
+    let all_single = headers.len() == headers.keys_len();
+    if !all_single && headers.get_all(HOST).iter().nth(1).is_some() {
         return bad("400 more than one Host header\n");
     }
     let host = host.as_bytes();
