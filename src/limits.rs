@@ -70,6 +70,8 @@ pub const HEADERS_MAX: usize = 100;
 pub const TARGET_MAX: usize = 8 * 1024;
 /// Most bytes that one read from a socket takes.
 pub const READ_MAX: usize = 64 * 1024;
+/// Bodies beyond this are sent from where they are, not copied behind their head.
+pub const BULK: usize = 64 * 1024;
 /// Connections accepted in one turn of the accept loop.
 pub const ACCEPT_BATCH: usize = 64;
 /// Pause after the system refused a descriptor to accept: first and longest.

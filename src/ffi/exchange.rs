@@ -51,7 +51,7 @@ pub(super) fn handler(
     }
     Box::new(move |exchange| {
         // No room for one more handle: the client gets a 500.
-        let Ok(pointer) = handle::give(exchange.clone()) else {
+        let Ok(pointer) = handle::give_again(exchange.clone(), exchange.face()) else {
             return;
         };
         let lent = Lent(exchange, pointer);

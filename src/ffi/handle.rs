@@ -13,10 +13,11 @@ use super::queue::hysock_queue;
 use super::runtime::{hysock_runtime, hysock_runtime_config};
 use super::server::hysock_server;
 use super::server_config::hysock_server_config;
-use super::slots::{Held, Place, Table};
+use super::slots::{Held, Place, Reserved, Table};
 use super::status::{HYSOCK_OK, hysock_status};
 use super::token;
 use crate::error::{Error, Operation, Result, Status};
+use crate::http::server::Face;
 use crate::http::{client, server};
 use crate::runtime;
 use crate::socket::listener::ListenerOptions;
@@ -325,12 +326,30 @@ pub fn give<C: Noun>(object: Arc<C::Object>) -> Result<*mut C> {
     give_or(object, |_| ())
 }
 
+/// Like [`give`], for an object that is given again and again: it keeps its slot, in `face`.
+pub fn give_again<C: Noun>(object: Arc<C::Object>, face: &Face) -> Result<*mut C> {
+    let slot = face.get_or_init(|| {
+        let reserve = !cfg!(hysock_no_reuse);
+        Box::new(reserve.then(|| TABLE.reserve(C::KIND as u32)).flatten())
+    });
+    let Some(Some(slot)) = slot.downcast_ref::<Option<Reserved<Object>>>() else {
+        return give(object);
+    };
+    match TABLE.insert_reserved(slot, Handle::into_object(object)) {
+        Ok(place) => Ok(to_pointer(place)),
+        Err(object) => insert(object, |_| ()),
+    }
+}
+
 /// Like [`give`]; when there is no room for a handle, the object is ended by `end`.
 pub fn give_or<C: Noun>(
     object: Arc<C::Object>,
     end: impl FnOnce(&Arc<C::Object>),
 ) -> Result<*mut C> {
-    let object = Handle::into_object(object);
+    insert(Handle::into_object(object), end)
+}
+
+fn insert<C: Noun>(object: Object, end: impl FnOnce(&Arc<C::Object>)) -> Result<*mut C> {
     TABLE
         .insert(C::KIND as u32, object)
         .map(to_pointer)

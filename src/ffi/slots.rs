@@ -18,7 +18,7 @@ use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 const SLOTS: u32 = 1024;
 const SEGMENTS: u32 = 1024;
@@ -51,6 +51,8 @@ struct Slot<V> {
     node: AtomicU32,
     /// The next slot in the list of orphans, plus one.
     orphan: AtomicU32,
+    /// Belongs to a [`Reserved`], which alone gives it back.
+    reserved: AtomicBool,
     as_node: Node,
 }
 
@@ -114,6 +116,26 @@ pub struct Held<V: Send + Sync + 'static> {
     in_signal: bool,
 }
 
+/// A slot that one owner uses for one value after another, without the queue of free ones.
+pub struct Reserved<V: Send + Sync + 'static> {
+    table: &'static Table<V>,
+    index: u32,
+}
+
+impl<V: Send + Sync + 'static> Drop for Reserved<V> {
+    fn drop(&mut self) {
+        let slot = self.table.taken(self.index);
+        // Nobody inserts any more, so a slot that is free now stays free until it is pushed here. One
+        // that holds a value is pushed by its `destroy`, or by nobody when that has looked already: a
+        // slot is lost then, never given twice.
+        let is_free = slot.state.load(Acquire) & (CLOSED | REFERENCES) == 0;
+        slot.reserved.store(false, Release);
+        if is_free {
+            self.table.push(self.index);
+        }
+    }
+}
+
 impl<V: Send + Sync + 'static> Table<V> {
     pub const fn new() -> Table<V> {
         Table::with_limit(SEGMENTS)
@@ -150,6 +172,40 @@ impl<V: Send + Sync + 'static> Table<V> {
         // Release: who acquires the slot sees the value.
         slot.state.store(u64::from(generation) << 32 | 1, Release);
         Ok(Place { index, generation })
+    }
+
+    /// Takes a slot out of the queue for values of `kind`.
+    pub fn reserve(&'static self, kind: u32) -> Option<Reserved<V>> {
+        self.bury_orphans();
+        let index = self.take_slot()?;
+        let slot = self.taken(index);
+        slot.kind.store(kind, Relaxed);
+        slot.reserved.store(true, Relaxed);
+        Some(Reserved { table: self, index })
+    }
+
+    /// Stores a value in a reserved slot; gives it back when the slot holds one, or has used up its
+    /// generations.
+    pub fn insert_reserved(&'static self, reserved: &Reserved<V>, value: V) -> Result<Place, V> {
+        let slot = self.taken(reserved.index);
+        let state = slot.state.load(Relaxed);
+        let generation = generation(state);
+        let free = u64::from(generation) << 32;
+        // Closed without references: taken by this thread, and nobody can acquire it yet.
+        if slot
+            .state
+            .compare_exchange(free, free | CLOSED, Acquire, Relaxed)
+            .is_err()
+        {
+            return Err(value);
+        }
+        // SAFETY: the exchange above succeeded, so this thread alone has the slot.
+        unsafe { (*slot.value.get()).write(value) };
+        slot.state.store(free | 1, Release);
+        Ok(Place {
+            index: reserved.index,
+            generation,
+        })
     }
 
     /// A reference to the value, unless it was closed or the slot holds another one by now.
@@ -348,9 +404,11 @@ impl<V: Send + Sync + 'static> Table<V> {
         // can reach the value, and it is taken out only here.
         let value = unsafe { (*slot.value.get()).assume_init_read() };
         let next = generation(slot.state.load(Relaxed)).wrapping_add(1);
-        slot.state.store(u64::from(next) << 32, Release);
+        let reserved = slot.reserved.load(Relaxed);
         // After the last generation the slot retires: its old handles stay wrong for ever.
-        if next != 0 {
+        let retired = if next == 0 { CLOSED } else { 0 };
+        slot.state.store(u64::from(next) << 32 | retired, Release);
+        if next != 0 && !reserved {
             self.push(index);
         }
         drop(value);

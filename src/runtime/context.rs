@@ -2,15 +2,17 @@
 
 use super::delivery::Node;
 use super::io_thread::IoThread;
+use super::log::{Level, Log};
 use super::queue::Queue;
 use crate::error::{Error, Operation, Result, Status};
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 thread_local! {
     static CALLBACKS: Cell<u32> = const { Cell::new(0) };
     static IO: RefCell<Option<Local>> = const { RefCell::new(None) };
+    static LOG: RefCell<Weak<Log>> = const { RefCell::new(Weak::new()) };
 }
 
 /// The state of an I/O thread that only the thread itself uses.
@@ -55,11 +57,25 @@ pub fn is_this_io_thread(thread: &IoThread) -> bool {
 pub fn callback(f: impl FnOnce()) {
     CALLBACKS.with(|callbacks| {
         callbacks.set(callbacks.get() + 1);
-        // A panic can only be the library's own: C code does not panic, and it never gets further
-        // than here.
-        drop(crate::panic::contain(f));
+        contain(f);
         callbacks.set(callbacks.get() - 1);
     });
+}
+
+/// Runs `f`. A panic in it, which can only be a bug of the library's own, ends here and is logged.
+pub fn contain(f: impl FnOnce()) {
+    if let Err(message) = crate::panic::contain(f) {
+        LOG.with_borrow(|log| {
+            if let Some(log) = log.upgrade() {
+                log.write(Level::Error, || Error::from(message).to_string());
+            }
+        });
+    }
+}
+
+/// Whose log this library thread writes to.
+pub fn set_log(log: &Arc<Log>) {
+    LOG.set(Arc::downgrade(log));
 }
 
 /// Whether a callback is on this thread's stack.

@@ -147,7 +147,7 @@ pub fn post_or_run(owner: &Arc<dyn Node>, node: Arc<dyn Node>, event: Event) {
         return state.push((node, event));
     }
     drop(state);
-    node.deliver(event);
+    context::contain(|| node.deliver(event));
     reschedule(owner);
 }
 
@@ -155,7 +155,7 @@ pub fn post_or_run(owner: &Arc<dyn Node>, node: Arc<dyn Node>, event: Event) {
 pub fn run(owner: &Arc<dyn Node>) {
     let next = owner.strand().state().pop();
     if let Some((node, event)) = next {
-        node.deliver(event);
+        context::contain(|| node.deliver(event));
     }
     reschedule(owner);
 }

@@ -4,7 +4,6 @@ use super::context;
 use super::delivery::{self, Node};
 use super::fork::Mark;
 use crate::error::{Error, Operation, Result};
-use crate::panic;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -129,7 +128,7 @@ impl IoThread {
                 match post {
                     Post::Wake(waker) => waker.wake(),
                     Post::Node(node) => delivery::run(&node),
-                    Post::Run(run) => drop(panic::contain(run)),
+                    Post::Run(run) => context::contain(run),
                 }
             }
             let mut inbox = self.inbox();

@@ -65,7 +65,6 @@ pub struct Runtime {
     mark: Mark,
     io: Vec<Arc<IoThread>>,
     pool: Arc<Queue>,
-    log: Log,
     threads: Threads,
     state: Mutex<State>,
     next_io: AtomicUsize,
@@ -90,7 +89,6 @@ impl Runtime {
                 .map(|_| IoThread::new(mark))
                 .collect(),
             pool: Queue::for_pool(),
-            log: Log::default(),
             threads: Threads::default(),
             state: Mutex::default(),
             next_io: AtomicUsize::new(0),
@@ -146,7 +144,7 @@ impl Runtime {
     }
 
     pub fn log(&self) -> &Log {
-        &self.log
+        &self.threads.log
     }
 
     pub fn io_threads(&self) -> &[Arc<IoThread>] {
@@ -182,7 +180,7 @@ impl Runtime {
                 runtime.step();
             }
         };
-        self.log.set(level, executor, f, Box::new(ended));
+        self.log().set(level, executor, f, Box::new(ended));
         Ok(())
     }
 
@@ -229,7 +227,7 @@ impl Runtime {
         if !state.log_closed {
             state.log_closed = true;
             drop(state);
-            let sink = self.log.close();
+            let sink = self.log().close();
             state = self.state();
             state.closing_log = sink;
         }

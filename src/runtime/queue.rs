@@ -146,6 +146,9 @@ impl Queue {
     /// Runs up to `max` callbacks on this thread. When none waits it waits for one, up to `timeout`.
     pub fn dispatch(&self, max: u32, timeout: Option<Duration>) -> Result<u32> {
         self.check()?;
+        if timeout != Some(Duration::ZERO) {
+            context::check_may_block("hysock_queue_dispatch")?;
+        }
         let deadline = deadline_after(timeout);
         let mut ran = 0;
         while ran < max {

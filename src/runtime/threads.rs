@@ -3,9 +3,8 @@
 use super::gate::Gate;
 use super::io_thread::IoThread;
 use super::queue::Queue;
-use super::{Config, context};
+use super::{Config, Log, context};
 use crate::error::{Error, Operation, Result};
-use crate::panic;
 use crate::socket::sys;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -22,6 +21,8 @@ pub trait ThreadHooks: Send + Sync {
 #[derive(Default)]
 pub(super) struct Threads {
     alive: Arc<Alive>,
+    /// What the threads write to when something of ours goes wrong on them.
+    pub log: Arc<Log>,
     handles: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -58,12 +59,15 @@ impl Threads {
     ) -> Result<()> {
         let living = Living::new(&self.alive);
         let hooks = config.hooks.clone();
+        let log = self.log.clone();
         let body = move || {
             let _living = living;
+            context::set_log(&log);
+            drop(log);
             if let Some(hooks) = &hooks {
                 context::callback(|| hooks.start());
             }
-            drop(panic::contain(main));
+            context::contain(main);
             if let Some(hooks) = hooks {
                 context::callback(|| hooks.stop());
                 drop(hooks);

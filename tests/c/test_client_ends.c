@@ -156,7 +156,8 @@ static void retries(host *h) {
     hysock_client *client = NULL, *bare = NULL;
     static const char *const methods[] = {"GET", "POST"};
     c.listener = raw_listen(temp_path(path, "closer"));
-    c.connections = 12;
+    int rounds = check_rounds(100, 20);
+    c.connections = 8 + rounds;
     latch_init(&c.closed);
     pthread_t thread = thread_start(close_each, &c);
     CHECK_OK(hysock_client_new(h->runtime, path, HYSOCK_NTS, NULL, &client, ERR));
@@ -170,7 +171,7 @@ static void retries(host *h) {
         hysock_call_free(call);
         LATCH_AWAIT(&c.closed, ++closed);
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < rounds; i++) {
         completion one;
         completion_new(&one, client, POOL, "/");
         completion_start(&one);

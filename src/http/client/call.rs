@@ -19,7 +19,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -31,7 +31,6 @@ pub struct Call {
     client: Arc<Client>,
     /// `None` when the client has no runtime.
     strand: Option<Strand>,
-    tag: AtomicU64,
     /// Where it stands in the client's list, under that list's lock.
     place: AtomicUsize,
     state: Mutex<State>,
@@ -98,7 +97,6 @@ impl Call {
         Ok(Arc::new(Call {
             client: client.clone(),
             strand,
-            tag: AtomicU64::new(0),
             place: AtomicUsize::new(0),
             state: Mutex::new(State {
                 stage: Stage::New,
@@ -129,14 +127,6 @@ impl Call {
     /// `FORKED` in a forked child, when the client is on a runtime.
     pub fn check(&self) -> Result<()> {
         self.client.check()
-    }
-
-    pub fn set_tag(&self, tag: u64) {
-        self.tag.store(tag, Ordering::Release);
-    }
-
-    pub fn tag(&self) -> u64 {
-        self.tag.load(Ordering::Acquire)
     }
 
     /// Runs a setter; its refusal is remembered, and the call cannot begin with one.

@@ -54,8 +54,10 @@ pub struct Link {
     park: Cell<bool>,
     /// Asked of the task: end now.
     cut: Cell<bool>,
+    /// An answer was large: see [`Shard::http_bulk`].
+    bulk: Cell<bool>,
     /// The answer's body is still in hyper's hands.
-    pub answering: Cell<bool>,
+    answering: Cell<bool>,
     /// The answer went out before the request was read to its end.
     pub early: Cell<bool>,
     /// An exchange that has ended, for the next request.
@@ -76,6 +78,7 @@ impl Link {
             task: RefCell::new(None),
             park: Cell::new(false),
             cut: Cell::new(false),
+            bulk: Cell::new(false),
             answering: Cell::new(false),
             early: Cell::new(false),
             spare: RefCell::new(None),
@@ -84,6 +87,16 @@ impl Link {
 
     pub fn shard(&self) -> &Rc<Shard> {
         &self.shard
+    }
+
+    /// An answer of so many bytes begins.
+    pub fn begin_answer(&self, len: usize) {
+        self.set_phase(Phase::Answer);
+        self.answering.set(true);
+        if len > limits::BULK && !self.bulk.replace(true) {
+            // From the next request on.
+            self.park.set(true);
+        }
     }
 
     pub fn set_index(&self, index: usize) {
@@ -141,6 +154,11 @@ impl Link {
         }
     }
 
+    /// hyper has let go of the answer's body.
+    pub fn end_answer(&self) {
+        self.answering.set(false);
+    }
+
     /// The connection ends with the exchange unanswered.
     fn cut_exchange(&self, shut_down: bool) {
         let exchange = self.exchange.take();
@@ -188,7 +206,9 @@ impl Link {
             Phase::Head if over(config.head_timeout) => self.expire(),
             Phase::Body => self.check_progress(self.stream.received(), age),
             Phase::Answer if self.stream.is_blocked() => {
-                self.check_progress(self.stream.sent() - self.stream.unsent(), age);
+                // The kernel counts its overhead too: only that the figure moves has a meaning.
+                let moved = self.stream.sent().wrapping_sub(self.stream.unsent());
+                self.check_progress(moved, age);
             }
             Phase::Linger if age >= LINGER_TIME => self.expire(),
             Phase::Head | Phase::Handler | Phase::Answer | Phase::Linger => {}
@@ -249,10 +269,13 @@ impl Connection {
     fn go_live(&mut self) {
         let link = &self.link;
         let service = Service::new(link.clone());
-        let http = link
-            .shard
-            .http
-            .serve_connection(link.stream.clone(), service);
+        let shard = &link.shard;
+        let builder = if link.bulk.get() {
+            &shard.http_bulk
+        } else {
+            &shard.http
+        };
+        let http = builder.serve_connection(link.stream.clone(), service);
         link.park.set(false);
         link.shard.live.set(link.shard.live.get() + 1);
         self.state = State::Live(Box::new(http));

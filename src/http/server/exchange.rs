@@ -12,14 +12,18 @@ use crate::runtime::io_thread::IoThread;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 /// What runs for a request. The exchange is lent to it: unless it defers, its return is the end.
 pub type Handler = Box<dyn Fn(&Arc<Exchange>) + Send + Sync>;
 /// What runs when the client of a deferred exchange has left.
 pub type GoneFn = Box<dyn FnOnce(&Arc<Exchange>) + Send>;
+
+/// What the layer above keeps with an exchange: it outlives the request, since exchanges are used again.
+pub type Face = OnceLock<Box<dyn Any + Send + Sync>>;
 
 pub struct Exchange {
     server: Arc<Server>,
@@ -28,7 +32,7 @@ pub struct Exchange {
     request: request::Parts,
     body: Collected,
     deferred: AtomicBool,
-    tag: AtomicU64,
+    face: Face,
     state: Mutex<State>,
 }
 
@@ -74,7 +78,7 @@ impl Exchange {
             request,
             body,
             deferred: AtomicBool::new(false),
-            tag: AtomicU64::new(0),
+            face: Face::new(),
             state: Mutex::new(State {
                 stage: Stage::Open,
                 headers: HeaderMap::new(),
@@ -98,7 +102,6 @@ impl Exchange {
         };
         this.body = Collected::default();
         *this.deferred.get_mut() = false;
-        *this.tag.get_mut() = 0;
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.stage = Stage::Open;
         state.refused = None;
@@ -129,12 +132,8 @@ impl Exchange {
         self.server.check()
     }
 
-    pub fn set_tag(&self, tag: u64) {
-        self.tag.store(tag, Ordering::Release);
-    }
-
-    pub fn tag(&self) -> u64 {
-        self.tag.load(Ordering::Acquire)
+    pub fn face(&self) -> &Face {
+        &self.face
     }
 
     pub fn method(&self) -> &str {
@@ -400,12 +399,22 @@ impl Parent for Exchange {
     }
 }
 
+/// An event on its way: the server's end waits for it, whatever becomes of it.
+struct Posted<'a>(&'a Arc<Server>);
+
+impl Drop for Posted<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
 impl Node for Exchange {
     fn strand(&self) -> &Strand {
         &self.strand
     }
 
     fn deliver(self: Arc<Self>, event: Event) {
+        let _posted = Posted(&self.server);
         match event {
             Event::Call => {
                 let handler = self.state().handler.take();
@@ -423,10 +432,10 @@ impl Node for Exchange {
             }
             Event::Discard => drop(self.state().on_gone.take()),
         }
-        self.server.let_go();
     }
 
     fn abandon(self: Arc<Self>, event: Event) {
+        let _posted = Posted(&self.server);
         if event == Event::Call {
             self.release();
         }
@@ -435,7 +444,6 @@ impl Node for Exchange {
             (state.handler.take(), state.on_gone.take())
         };
         drop((handler, on_gone));
-        self.server.let_go();
     }
 }
 

@@ -7,7 +7,7 @@ mod routes;
 mod service;
 mod shard;
 
-pub use exchange::{Exchange, GoneFn, Handler};
+pub use exchange::{Exchange, Face, GoneFn, Handler};
 
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits;
@@ -71,7 +71,6 @@ pub struct Server {
     config: Config,
     strand: Strand,
     gate: Gate,
-    tag: AtomicU64,
     /// What the end waits for: shards, connections, events that were posted, and the server's own hold
     /// until its end begins.
     holds: AtomicUsize,
@@ -124,7 +123,6 @@ impl Server {
             config: config.clone(),
             strand: Strand::new(executor),
             gate: Gate::default(),
-            tag: AtomicU64::new(0),
             holds: AtomicUsize::new(1),
             ending: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -152,14 +150,6 @@ impl Server {
     /// `FORKED` in a forked child.
     pub fn check(&self) -> Result<()> {
         self.runtime.check()
-    }
-
-    pub fn set_tag(&self, tag: u64) {
-        self.tag.store(tag, Ordering::Release);
-    }
-
-    pub fn tag(&self) -> u64 {
-        self.tag.load(Ordering::Acquire)
     }
 
     fn runtime(&self) -> &Arc<Runtime> {

@@ -27,7 +27,7 @@ pub struct Written(Rc<Link>);
 
 impl Drop for Written {
     fn drop(&mut self) {
-        self.0.answering.set(false);
+        self.0.end_answer();
     }
 }
 
@@ -44,6 +44,10 @@ impl Service {
         let server = shard.server();
         check_host(request, server.config.strict_host)?;
         let uri = request.uri();
+        if !uri.path().starts_with('/') && uri.path() != "*" {
+            let text = "400 the request target is not a path\n";
+            return Err(Refusal::text(StatusCode::BAD_REQUEST, text));
+        }
         if uri
             .path_and_query()
             .is_some_and(|target| target.as_str().len() > TARGET_MAX)
@@ -182,8 +186,7 @@ impl Answering {
     /// Makes hyper's response.
     fn reply(&self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Reply {
         let link = &self.link;
-        link.set_phase(Phase::Answer);
-        link.answering.set(true);
+        link.begin_answer(body.len());
         let mut reply = Response::new(Whole::new(body, Written(link.clone())));
         *reply.status_mut() = status;
         *reply.headers_mut() = headers;

@@ -62,12 +62,9 @@ fn a_listener_serves_and_its_file_ends_with_it() {
         assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
         let client = connect_now(&address).unwrap();
         let served = listener.accept().unwrap();
-        for fd in [listener.fd(), served.as_fd()] {
-            assert!(
-                rustix::fs::fcntl_getfl(fd)
-                    .unwrap()
-                    .contains(OFlags::NONBLOCK)
-            );
+        for (fd, waits) in [(listener.fd(), false), (served.as_fd(), true)] {
+            let status = rustix::fs::fcntl_getfl(fd).unwrap();
+            assert_eq!(status.contains(OFlags::NONBLOCK), !waits);
             let flags = rustix::io::fcntl_getfd(fd).unwrap();
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         }
