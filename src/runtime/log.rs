@@ -1,5 +1,6 @@
 //! Log lines: a bounded buffer, delivered like any callback. Nothing is ever printed.
 
+use super::Waited;
 use super::context;
 use super::delivery::{self, Event, Executor, Node, Strand};
 use super::gate::Gate;
@@ -41,7 +42,7 @@ pub struct Sink {
     buffer: Mutex<Buffer>,
     /// Taken out while it runs; the strand sees to it that it runs once at a time.
     f: Mutex<Option<LogFn>>,
-    pub(super) dropped: Gate,
+    dropped: Gate,
     ended: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -141,6 +142,16 @@ impl Sink {
             context::callback(|| f(level, &line));
         }
         *lock(&self.f) = Some(f);
+    }
+}
+
+impl Waited for Sink {
+    fn gate(&self) -> &Gate {
+        &self.dropped
+    }
+
+    fn executor(&self) -> Option<&Executor> {
+        Some(self.strand.executor())
     }
 }
 

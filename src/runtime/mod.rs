@@ -48,12 +48,16 @@ impl Default for Config {
     }
 }
 
-/// A server or client on a runtime: ended with it, and waited for.
-pub trait Member: Send + Sync + 'static {
-    /// Open when no callback of the member runs or will run and its closures are dropped.
+/// What can be waited for.
+pub trait Waited {
+    /// Open when none of its callbacks runs or will run and its closures are dropped.
     fn gate(&self) -> &Gate;
     /// Who runs its callbacks; `None` when it has none.
     fn executor(&self) -> Option<&Executor>;
+}
+
+/// A server or client on a runtime: ended with it, and waited for.
+pub trait Member: Waited + Send + Sync + 'static {
     /// Begins the end; `None` drains for as long as it takes.
     fn begin_shutdown(self: Arc<Self>, drain: Option<Duration>);
     /// Withdraws every callback and ends at once.
@@ -234,7 +238,7 @@ impl Runtime {
         if state
             .closing_log
             .as_ref()
-            .is_some_and(|sink| !sink.dropped.is_open())
+            .is_some_and(|sink| !sink.gate().is_open())
         {
             return;
         }
@@ -274,12 +278,8 @@ impl Runtime {
             std::thread::yield_now();
         }
         let sink = self.state().closing_log.clone();
-        if let Some(sink) = sink
-            && let Some(queue) = delivery::Node::strand(&*sink).executor().user_queue()
-        {
-            while !sink.dropped.is_open() && deadline.is_none_or(|d| Instant::now() < d) {
-                queue.dispatch(u32::MAX, Some(Duration::from_millis(10)))?;
-            }
+        if let Some(sink) = sink {
+            wait_for(&*sink, deadline)?;
         }
         if self.threads.join(deadline) {
             return Ok(());
@@ -312,7 +312,7 @@ impl Runtime {
 }
 
 /// Waits for one member, dispatching its queue when that is the user's.
-pub(crate) fn wait_for(member: &dyn Member, deadline: Option<Instant>) -> Result<bool> {
+pub(crate) fn wait_for(member: &dyn Waited, deadline: Option<Instant>) -> Result<bool> {
     match member.executor().and_then(Executor::user_queue) {
         Some(queue) => queue.dispatch_until_closed(member, deadline),
         None => Ok(member.gate().wait_until(deadline)),

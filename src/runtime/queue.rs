@@ -6,7 +6,7 @@
 use super::context;
 use super::delivery::{self, Node};
 use super::gate::deadline_after;
-use super::{Member, Runtime};
+use super::{Runtime, Waited};
 use crate::error::{Error, Operation, Result, Status};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use std::collections::VecDeque;
@@ -145,6 +145,16 @@ impl Queue {
 
     /// Runs up to `max` callbacks on this thread. When none waits it waits for one, up to `timeout`.
     pub fn dispatch(&self, max: u32, timeout: Option<Duration>) -> Result<u32> {
+        self.dispatch_or(max, timeout, None)
+    }
+
+    /// Like [`Queue::dispatch`]; also stops waiting when `bell` is readable.
+    fn dispatch_or(
+        &self,
+        max: u32,
+        timeout: Option<Duration>,
+        bell: Option<&OwnedFd>,
+    ) -> Result<u32> {
         self.check()?;
         if timeout != Some(Duration::ZERO) {
             context::check_may_block("hysock_queue_dispatch")?;
@@ -163,7 +173,7 @@ impl Queue {
                 }
                 None if closed => return Err(shut_down()),
                 None if ran > 0 || self.take_wake() => break,
-                None if !self.wait_readable(deadline)? => break,
+                None if !self.wait_readable(deadline, bell)? => break,
                 None => {}
             }
         }
@@ -196,17 +206,19 @@ impl Queue {
         woken
     }
 
-    /// Waits for the descriptor; `false` when the deadline came first.
-    fn wait_readable(&self, deadline: Option<Instant>) -> Result<bool> {
+    /// Waits for the descriptor; `false` when the deadline or the bell came first.
+    fn wait_readable(&self, deadline: Option<Instant>, bell: Option<&OwnedFd>) -> Result<bool> {
         let Some(users) = &self.users else {
             return Ok(false);
         };
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            let mut fds = [PollFd::new(&users.readable, PollFlags::IN)];
+            let own = PollFd::new(&users.readable, PollFlags::IN);
+            let bell = PollFd::new(bell.unwrap_or(&users.readable), PollFlags::IN);
+            let mut fds = [own, bell];
             match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                Ok(0) => return Ok(false),
+                Ok(_) if fds[0].revents().is_empty() => return Ok(false),
                 Ok(_) => {
                     // Readable with neither node nor wake: the trace of a wake that was taken
                     // already, or another dispatcher was faster.
@@ -279,16 +291,18 @@ impl Queue {
     /// Dispatches a user's queue until `member` is closed or the deadline comes.
     pub(super) fn dispatch_until_closed(
         &self,
-        member: &dyn Member,
+        member: &dyn Waited,
         deadline: Option<Instant>,
     ) -> Result<bool> {
         context::check_may_wait("wait")?;
+        // Another thread may dispatch the member's last event: that must end this wait.
+        let bell = member.gate().bell()?;
         while !member.gate().is_open() {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(false);
             }
-            match self.dispatch(u32::MAX, left) {
+            match self.dispatch_or(u32::MAX, left, Some(&bell)) {
                 Err(error) if error.status == Status::ShutDown => {
                     return Ok(member.gate().wait_until(deadline));
                 }

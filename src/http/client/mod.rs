@@ -15,7 +15,7 @@ use crate::runtime::delivery::{Delivery, Executor};
 use crate::runtime::fork::Mark;
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::IoThread;
-use crate::runtime::{self, Member, Runtime, context};
+use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::address::Address;
 use pool::{Pool, Pools};
 use std::fmt;
@@ -151,9 +151,6 @@ impl Client {
         if self.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.gate.open();
             if let Some(home) = &self.home {
-                if let Some(queue) = home.executor.user_queue() {
-                    queue.wake();
-                }
                 home.runtime.remove_member(self);
             }
         }
@@ -215,7 +212,7 @@ impl Client {
     }
 }
 
-impl Member for Client {
+impl Waited for Client {
     fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -223,7 +220,9 @@ impl Member for Client {
     fn executor(&self) -> Option<&Executor> {
         self.home.as_ref().map(|home| &home.executor)
     }
+}
 
+impl Member for Client {
     fn begin_shutdown(self: Arc<Self>, drain: Option<Duration>) {
         self.end(drain);
     }

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::runtime::delivery::{self, Delivery, Event, Executor, Node, Strand};
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::{IoThread, Post};
-use crate::runtime::{self, Member, Runtime, context};
+use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::address::Address;
 use crate::socket::listener::{Listener, ListenerOptions};
 use routes::Routes;
@@ -348,9 +348,6 @@ impl Server {
         // The last reference to the handlers: every holder of another held the server's end.
         drop(routes);
         self.gate.open();
-        if let Some(queue) = self.strand.executor().user_queue() {
-            queue.wake();
-        }
         self.runtime.remove_member(self);
     }
 }
@@ -369,7 +366,7 @@ impl Node for Server {
     }
 }
 
-impl Member for Server {
+impl Waited for Server {
     fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -377,7 +374,9 @@ impl Member for Server {
     fn executor(&self) -> Option<&Executor> {
         Some(self.strand.executor())
     }
+}
 
+impl Member for Server {
     fn begin_shutdown(self: Arc<Self>, drain: Option<Duration>) {
         self.end(drain);
     }

@@ -8,6 +8,7 @@ use crate::limits::TARGET_MAX;
 use crate::runtime::delivery::Executor;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
@@ -302,13 +303,14 @@ fn check_host(request: &Request<Incoming>, strict: bool) -> Result<(), Refusal> 
     {
         return bad("400 the Host header is malformed\n");
     }
-    if strict
-        && std::str::from_utf8(host)
-            .ok()
-            .and_then(|h| h.parse::<http::uri::Authority>().ok())
-            .is_none()
-    {
+    if strict && !is_authority(host) {
         return bad("400 the Host header is not a host\n");
     }
     Ok(())
+}
+
+/// A host with an optional numeric port.
+fn is_authority(host: &[u8]) -> bool {
+    let parsed = Authority::try_from(host).ok();
+    parsed.is_some_and(|a| a.as_str() == a.host() || a.port_u16().is_some())
 }
