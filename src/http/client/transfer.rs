@@ -15,8 +15,8 @@ use std::task::{Context, Poll, Waker};
 /// hyper's client side of one connection. Both halves are polled together, nothing is spawned.
 pub struct Http<IO: Read + Write + Unpin> {
     sender: SendRequest<Whole>,
-    connection: Connection<IO, Whole>,
-    ended: bool,
+    /// Dropped when it has ended: that is how hyper ends a request which it has not begun.
+    connection: Option<Connection<IO, Whole>>,
 }
 
 /// An answer, whole.
@@ -40,8 +40,7 @@ impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
         match handshake.as_mut().poll(&mut cx) {
             Poll::Ready(Ok((sender, connection))) => Ok(Http {
                 sender,
-                connection,
-                ended: false,
+                connection: Some(connection),
             }),
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
@@ -50,23 +49,16 @@ impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
 }
 
 impl<IO: Read + Write + Unpin> Http<IO> {
-    /// Moves bytes. The end of the connection shows in the answer's future.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.ended && self.connection.poll_without_shutdown(cx).is_ready() {
-            self.ended = true;
-        }
-    }
-
     /// Whether another request may follow on this connection. Registers for what would end it.
     pub fn is_reusable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
-        !self.ended && self.sender.is_ready()
+        drive(&mut self.connection, cx);
+        self.connection.is_some() && self.sender.is_ready()
     }
 
     /// Ready when an idle connection has ended.
     pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.drive(cx);
-        if self.ended {
+        drive(&mut self.connection, cx);
+        if self.connection.is_none() {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -81,16 +73,9 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         keep: impl FnOnce(Answer),
     ) -> Result<(), Failure> {
         let mut response = pin!(self.sender.send_request(request));
-        let mut ended = self.ended;
         let connection = &mut self.connection;
-        let mut drive = |cx: &mut Context<'_>| {
-            if !ended && connection.poll_without_shutdown(cx).is_ready() {
-                ended = true;
-            }
-            ended
-        };
         let response = poll_fn(|cx| {
-            drive(cx);
+            drive(connection, cx);
             response.as_mut().poll(cx)
         })
         .await
@@ -104,7 +89,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
                 }
                 // Taking a piece has made room for the next one.
                 let before = collect.collected();
-                drive(cx);
+                drive(connection, cx);
                 match collect.poll(cx) {
                     Poll::Ready(body) => return Poll::Ready(body),
                     Poll::Pending if collect.collected() == before => return Poll::Pending,
@@ -114,9 +99,20 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         })
         .await
         .map_err(Failure::from)?;
-        self.ended = ended;
         keep(Answer { head, body });
         Ok(())
+    }
+}
+
+/// Moves bytes. The end of the connection shows in what waits for it.
+fn drive<IO: Read + Write + Unpin>(
+    connection: &mut Option<Connection<IO, Whole>>,
+    cx: &mut Context<'_>,
+) {
+    if let Some(http) = connection
+        && http.poll_without_shutdown(cx).is_ready()
+    {
+        *connection = None;
     }
 }
 
