@@ -287,3 +287,51 @@ fn threads_hammering_one_table_agree() {
     }
     assert_eq!(seen.len() as u32, table.limit * SLOTS);
 }
+
+#[test]
+fn a_reserved_slot_serves_one_value_after_another_and_goes_back() {
+    static TABLE: Table<Arc<u32>> = Table::with_limit(1);
+    let slot = TABLE.reserve(1).unwrap();
+    let mut places = Vec::new();
+    for number in 0..3 {
+        let place = TABLE.insert_reserved(&slot, Arc::new(number)).unwrap();
+        assert_eq!(**TABLE.acquire(place).unwrap(), number);
+        // One value at a time.
+        assert_eq!(
+            TABLE.insert_reserved(&slot, Arc::new(9)).map(|_| ()),
+            Err(Arc::new(9))
+        );
+        drop(TABLE.close(place).unwrap());
+        places.push(place);
+    }
+    assert!(places.iter().all(|place| TABLE.acquire(*place).is_none()));
+    assert!(places.iter().all(|place| place.index == places[0].index));
+    drop(slot);
+    // All 1024 slots can be had again, each once.
+    let all: Vec<_> = (0..SLOTS)
+        .map(|n| TABLE.insert(1, Arc::new(n)).unwrap())
+        .collect();
+    assert!(TABLE.insert(1, Arc::new(0)).is_err());
+    all.into_iter()
+        .for_each(|place| drop(TABLE.close(place).unwrap()));
+}
+
+#[test]
+fn a_reserved_slot_whose_generations_are_used_up_is_never_used_again() {
+    static TABLE: Table<Arc<u32>> = Table::with_limit(1);
+    let slot = TABLE.reserve(1).unwrap();
+    let first = TABLE.insert_reserved(&slot, Arc::new(1)).unwrap();
+    drop(TABLE.close(first).unwrap());
+    TABLE
+        .taken(first.index)
+        .state
+        .store(u64::from(u32::MAX) << 32, Relaxed);
+    let last = TABLE.insert_reserved(&slot, Arc::new(2)).unwrap();
+    assert_eq!(last.generation, u32::MAX);
+    drop(TABLE.close(last).unwrap());
+    assert!(TABLE.insert_reserved(&slot, Arc::new(3)).is_err());
+    drop(slot);
+    let rest = (1..SLOTS).map(|n| TABLE.insert(1, Arc::new(n)).unwrap());
+    assert!(rest.into_iter().all(|place| place.index != first.index));
+    assert!(TABLE.insert(1, Arc::new(0)).is_err());
+}

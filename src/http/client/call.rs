@@ -2,22 +2,20 @@
 
 use super::Client;
 use super::pool::Seat;
+use super::request::Template;
 use super::transfer::{Answer, Progress};
 use super::{caller, reactor};
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::body::Whole;
-use crate::http::headers::{self, Shown};
+use crate::http::headers;
 use crate::http::parent::{Child, Parent};
-use crate::limits::TARGET_MAX;
 use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Node, Strand};
 use crate::runtime::gate::deadline_after;
 use crate::runtime::io_thread::IoThread;
 use crate::socket::stream::Caller;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, Request, Version};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -41,6 +39,7 @@ pub struct Call {
 struct State {
     stage: Stage,
     request: Template,
+    timeout: Option<Duration>,
     refused: Option<Error>,
     parent: Option<Arc<dyn Parent>>,
     cancelled: Option<Error>,
@@ -56,15 +55,6 @@ enum Stage {
     New,
     Running,
     Done(Result<()>),
-}
-
-/// What a request is made from, once or, when it is sent again, twice.
-struct Template {
-    method: Method,
-    target: Uri,
-    headers: HeaderMap,
-    body: Option<Bytes>,
-    timeout: Option<Duration>,
 }
 
 /// What a cancel must wake.
@@ -83,13 +73,7 @@ pub enum Driver {
 impl Call {
     pub fn new(client: &Arc<Client>, method: &[u8], target: &[u8]) -> Result<Arc<Call>> {
         client.check()?;
-        let method = headers::method(method)?;
-        if method == Method::CONNECT {
-            return Err(Error::argument(
-                "CONNECT is for proxies, which hysock does not speak to",
-            ));
-        }
-        let target = parse_target(&method, target)?;
+        let request = Template::new(method, target)?;
         let strand = client
             .home
             .as_ref()
@@ -100,13 +84,8 @@ impl Call {
             place: AtomicUsize::new(0),
             state: Mutex::new(State {
                 stage: Stage::New,
-                request: Template {
-                    method,
-                    target,
-                    headers: HeaderMap::new(),
-                    body: None,
-                    timeout: client.config.timeout,
-                },
+                request,
+                timeout: client.config.timeout,
                 refused: None,
                 parent: None,
                 cancelled: None,
@@ -153,19 +132,12 @@ impl Call {
 
     /// The bytes are copied by the caller of this.
     pub fn set_body(&self, content_type: Option<&[u8]>, body: Bytes) -> Result<()> {
-        self.set(|state| {
-            if let Some(text) = content_type {
-                let value = headers::value(&CONTENT_TYPE, text)?;
-                state.request.headers.insert(CONTENT_TYPE, value);
-            }
-            state.request.body = Some(body);
-            Ok(())
-        })
+        self.set(|state| state.request.set_body(content_type, body))
     }
 
     pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         self.set(|state| {
-            state.request.timeout = timeout;
+            state.timeout = timeout;
             Ok(())
         })
     }
@@ -203,7 +175,7 @@ impl Call {
         }
         self.client.hold()?;
         state.stage = Stage::Running;
-        state.deadline = deadline_after(state.request.timeout);
+        state.deadline = deadline_after(state.timeout);
         Ok(())
     }
 
@@ -370,7 +342,7 @@ impl Call {
     }
 
     pub fn timed_out(&self) -> Error {
-        let timeout = self.state().request.timeout.unwrap_or_default();
+        let timeout = self.state().timeout.unwrap_or_default();
         let message = format!(
             "{}: no whole answer within {} ms",
             self.client.address.display(),
@@ -381,26 +353,7 @@ impl Call {
 
     /// The request, made anew for each try.
     pub fn request(&self) -> Request<Whole> {
-        let state = self.state();
-        let template = &state.request;
-        let mut request = Request::new(Whole::new(template.body.clone().unwrap_or_default(), ()));
-        *request.method_mut() = template.method.clone();
-        *request.uri_mut() = template.target.clone();
-        *request.version_mut() = Version::HTTP_11;
-        let headers = request.headers_mut();
-        if template.headers.is_empty() {
-            headers.insert(HOST, HeaderValue::from_static("localhost"));
-        } else {
-            headers.clone_from(&template.headers);
-            headers
-                .entry(HOST)
-                .or_insert(HeaderValue::from_static("localhost"));
-        }
-        if template.body.as_ref().is_some_and(Bytes::is_empty) {
-            // An empty body is not the same as none, and hyper writes nothing for it.
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        request
+        self.state().request.make()
     }
 
     /// Whether a request that failed on a connection with a past may be sent again on a new one: nothing of
@@ -409,7 +362,7 @@ impl Call {
         let state = self.state();
         state.cancelled.is_none()
             && !progress.received
-            && (!progress.sent || state.request.method.is_idempotent())
+            && (!progress.sent || state.request.is_idempotent())
     }
 
     /// The result: `WOULD_BLOCK` before the end.
@@ -512,27 +465,5 @@ impl Client {
         }
         drop(running);
         drop(gone);
-    }
-}
-
-fn parse_target(method: &Method, target: &[u8]) -> Result<Uri> {
-    let bad = |why: &str| {
-        Err(Error::argument(format!(
-            "the target {} {why}",
-            Shown(target)
-        )))
-    };
-    if target.first() != Some(&b'/') && !(target == b"*" && method == Method::OPTIONS) {
-        return bad("must start with /");
-    }
-    if target.len() > TARGET_MAX {
-        return bad("is longer than 8192 bytes");
-    }
-    if target.contains(&b'#') {
-        return bad("has a fragment, which is never sent");
-    }
-    match PathAndQuery::try_from(target) {
-        Ok(target) => Ok(Uri::from(target)),
-        Err(_) => bad("contains a byte that no target may have: encode it as %XX"),
     }
 }

@@ -5,7 +5,9 @@ mod call;
 mod caller;
 mod pool;
 mod reactor;
+mod request;
 mod transfer;
+mod worker;
 
 pub use call::{Call, DoneFn};
 

@@ -2,19 +2,12 @@
 //! another and waits, idle, in between.
 
 use super::call::Call;
-use super::caller::connect_deadline;
-use super::pool::Next;
-use super::transfer::{Http, Progress};
+use super::worker::Worker;
 use super::{Client, Home};
-use crate::error::{Error, Operation, Result, Status};
 use crate::limits::SWEEP;
 use crate::runtime::io_thread::{IoThread, Post};
-use crate::socket::connect;
-use crate::socket::stream::{ReactorStream, Side};
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::os::fd::OwnedFd;
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,24 +19,24 @@ thread_local! {
 }
 
 /// A client's connections on its I/O thread.
-struct Local {
-    client: Arc<Client>,
-    thread: Arc<IoThread>,
+pub struct Local {
+    pub client: Arc<Client>,
+    pub thread: Arc<IoThread>,
     /// The last one to become idle is the first to work again.
-    idle: RefCell<Vec<Rc<Idle>>>,
-    workers: Cell<usize>,
-    sweeping: Cell<bool>,
+    pub idle: RefCell<Vec<Rc<Idle>>>,
+    pub workers: Cell<usize>,
+    pub sweeping: Cell<bool>,
 }
 
 /// An idle connection waits for what to do.
 #[derive(Default)]
-struct Idle {
-    order: Cell<Option<Order>>,
-    waker: Cell<Option<Waker>>,
-    since: Cell<Option<Instant>>,
+pub struct Idle {
+    pub order: Cell<Option<Order>>,
+    pub waker: Cell<Option<Waker>>,
+    pub since: Cell<Option<Instant>>,
 }
 
-enum Order {
+pub enum Order {
     Run(Arc<Call>),
     Close,
 }
@@ -137,7 +130,7 @@ impl Local {
         })
     }
 
-    fn leave_if_over(&self) {
+    pub fn leave_if_over(&self) {
         if self.workers.get() == 0 && self.client.is_ending() {
             LOCALS.with_borrow_mut(|locals| {
                 locals.retain(|local| !std::ptr::eq(&**local, self));
@@ -151,14 +144,14 @@ impl Local {
         idle
     }
 
-    fn remove_idle(&self, which: &Rc<Idle>) {
+    pub fn remove_idle(&self, which: &Rc<Idle>) {
         self.idle
             .borrow_mut()
             .retain(|idle| !Rc::ptr_eq(idle, which));
         self.count_idle();
     }
 
-    fn count_idle(&self) {
+    pub fn count_idle(&self) {
         if let Ok(pool) = self.client.pool() {
             pool.idle_on_reactor
                 .store(self.idle.borrow().len(), Ordering::Release);
@@ -233,7 +226,7 @@ impl Local {
     }
 
     /// Closes idle connections that are too old or too many.
-    async fn sweep(self: Rc<Self>) {
+    pub async fn sweep(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             let config = &self.client.config;
@@ -259,195 +252,4 @@ impl Local {
             }
         }
     }
-}
-
-/// One connection and the task that drives it.
-struct Worker {
-    local: Rc<Local>,
-    connection: Option<(Http<ReactorStream>, ReactorStream)>,
-    idle: Rc<Idle>,
-    /// Holds one of the pool's places.
-    placed: bool,
-}
-
-impl Worker {
-    /// Runs `call` to its end; the connection is kept when it can be used again.
-    async fn run(&mut self, call: &Arc<Call>) -> Result<()> {
-        let client = self.local.client.clone();
-        let deadline = call.deadline();
-        loop {
-            let reused = self.connection.is_some();
-            if !reused {
-                let fd = self
-                    .limit(call, deadline, open(&client, deadline))
-                    .await??;
-                self.connection = Some(attach(fd)?);
-            }
-            let (http, stream) = self.connection.as_mut().expect("made above");
-            stream.begin_request();
-            let before = stream.received();
-            let keep = |answer| call.keep(answer);
-            let transfer = http.transfer(call.request(), client.config.max_body, keep);
-            let result = limit(&self.local.thread, call, deadline, transfer).await;
-            let (http, stream) = self.connection.as_mut().expect("made above");
-            let progress = Progress {
-                sent: stream.has_sent(),
-                received: stream.received() > before,
-            };
-            let reusable = matches!(result, Ok(Ok(_)))
-                && !stream.is_sink()
-                && poll_fn(|cx| Poll::Ready(http.is_reusable(cx))).await;
-            if !reusable {
-                self.close();
-            }
-            match result? {
-                Ok(()) => return Ok(()),
-                Err(_) if reused && call.may_retry(progress) => {}
-                Err(failure) => return Err(failure.into_error(&client.address.display(), progress)),
-            }
-        }
-    }
-
-    async fn limit<T>(
-        &self,
-        call: &Arc<Call>,
-        deadline: Option<Instant>,
-        f: impl Future<Output = T>,
-    ) -> Result<T> {
-        limit(&self.local.thread, call, deadline, f).await
-    }
-
-    fn close(&mut self) {
-        if let Some((http, stream)) = self.connection.take() {
-            drop(http);
-            stream.shutdown(rustix::net::Shutdown::Both);
-        }
-    }
-
-    fn go_idle(&self) {
-        self.idle.since.set(Some(Instant::now()));
-        self.local.idle.borrow_mut().push(self.idle.clone());
-        self.local.count_idle();
-        if !self.local.sweeping.replace(true) {
-            tokio::task::spawn_local(self.local.clone().sweep());
-        }
-    }
-
-    /// Whose turn it is: `None` nobody's, `Some(None)` a calling thread's, which this connection makes room
-    /// for.
-    fn next_waiting(&mut self) -> Option<Option<Arc<Call>>> {
-        let next = self
-            .local
-            .client
-            .pool()
-            .map_or(Next::Nobody, |pool| pool.next());
-        let next = match next {
-            Next::Nobody if !self.local.client.is_ending() => return None,
-            Next::Nobody => None,
-            Next::Call(call) => Some(call),
-            Next::Taken => {
-                self.placed = false;
-                None
-            }
-        };
-        self.local.remove_idle(&self.idle);
-        Some(next)
-    }
-
-    /// Waits for a call; `None` when the connection is to close.
-    async fn wait_idle(&mut self) -> Option<Arc<Call>> {
-        let idle = self.idle.clone();
-        let (http, _) = self.connection.as_mut()?;
-        // What would end the connection was registered for when it was found reusable.
-        let mut first = true;
-        let order = poll_fn(|cx| {
-            if let Some(order) = idle.order.take() {
-                return Poll::Ready(Some(order));
-            }
-            idle.waker.set(Some(cx.waker().clone()));
-            if std::mem::take(&mut first) {
-                return Poll::Pending;
-            }
-            http.poll_ended(cx).map(|()| None)
-        })
-        .await;
-        match order {
-            Some(Order::Run(call)) => Some(call),
-            Some(Order::Close) => None,
-            None => {
-                self.local.remove_idle(&self.idle);
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.close();
-        self.local.workers.set(self.local.workers.get() - 1);
-        let client = &self.local.client;
-        if self.placed
-            && let Ok(pool) = client.pool()
-            && let Next::Call(call) = pool.free_place()
-        {
-            // Not spawned here: the thread may be on its way out.
-            run_in_free_place(client, call);
-        }
-        self.local.leave_if_over();
-    }
-}
-
-/// `f`, ended by the call's cancel or its deadline.
-async fn limit<T>(
-    thread: &Arc<IoThread>,
-    call: &Arc<Call>,
-    deadline: Option<Instant>,
-    f: impl Future<Output = T>,
-) -> Result<T> {
-    let mut f = pin!(f);
-    let cancellable = poll_fn(|cx| {
-        if let Poll::Ready(value) = f.as_mut().poll(cx) {
-            return Poll::Ready(Ok(value));
-        }
-        match call.poll_cancelled(thread, cx.waker()) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    });
-    match deadline {
-        None => cancellable.await,
-        Some(deadline) => {
-            let limited = tokio::time::timeout_at(deadline.into(), cancellable).await;
-            limited.unwrap_or_else(|_| Err(call.timed_out()))
-        }
-    }
-}
-
-fn attach(fd: OwnedFd) -> Result<(Http<ReactorStream>, ReactorStream)> {
-    let stream = ReactorStream::new(fd, Side::Client)
-        .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
-    let http = Http::new(stream.clone()).map_err(|error| {
-        Error::new(
-            Status::System,
-            Operation::Connect,
-            format!("HTTP cannot begin: {error}"),
-        )
-    })?;
-    Ok((http, stream))
-}
-
-/// Connects; a full backlog is waited for on a helper thread.
-async fn open(client: &Client, deadline: Option<Instant>) -> Result<OwnedFd> {
-    let busy = match connect::connect_now(&client.address) {
-        Err(error) if error.status == Status::Busy => error,
-        other => return other,
-    };
-    let (send, receive) = tokio::sync::oneshot::channel();
-    let until = connect_deadline(client, deadline);
-    connect::connect_in_background(&client.address, until, move |fd| {
-        // Refused when the call has ended meanwhile: the descriptor closes.
-        drop(send.send(fd));
-    })?;
-    receive.await.unwrap_or(Err(busy))
 }

@@ -1,0 +1,132 @@
+//! What a call sends.
+
+use crate::error::{Error, Result};
+use crate::http::body::Whole;
+use crate::http::headers::{self, Shown};
+use crate::limits::TARGET_MAX;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+
+/// What a request is made from, once or, when it is sent again, twice.
+pub struct Template {
+    method: Method,
+    target: Uri,
+    pub headers: HeaderMap,
+    body: Option<Bytes>,
+}
+
+impl Template {
+    pub fn new(method: &[u8], target: &[u8]) -> Result<Template> {
+        let method = headers::method(method)?;
+        if method == Method::CONNECT {
+            return Err(Error::argument(
+                "CONNECT is for proxies, which hysock does not speak to",
+            ));
+        }
+        let target = parse_target(&method, target)?;
+        Ok(Template {
+            method,
+            target,
+            headers: HeaderMap::new(),
+            body: None,
+        })
+    }
+
+    pub fn set_body(&mut self, content_type: Option<&[u8]>, body: Bytes) -> Result<()> {
+        if let Some(text) = content_type {
+            self.headers
+                .insert(CONTENT_TYPE, headers::content_type(text)?);
+        }
+        self.body = Some(body);
+        Ok(())
+    }
+
+    /// Whether doing it twice is doing it once (RFC 9110, section 9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    pub fn make(&self) -> Request<Whole> {
+        let mut request = Request::new(Whole::new(self.body.clone().unwrap_or_default(), ()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        *request.version_mut() = Version::HTTP_11;
+        let headers = request.headers_mut();
+        if !self.headers.is_empty() {
+            headers.clone_from(&self.headers);
+        }
+        headers
+            .entry(HOST)
+            .or_insert(HeaderValue::from_static("localhost"));
+        if self.body.as_ref().is_some_and(Bytes::is_empty) {
+            // An empty body is not the same as none, and hyper writes nothing for it.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        request
+    }
+}
+
+fn parse_target(method: &Method, target: &[u8]) -> Result<Uri> {
+    let bad = |why: &str| {
+        Err(Error::argument(format!(
+            "the target {} {why}",
+            Shown(target)
+        )))
+    };
+    if target.first() != Some(&b'/') && !(target == b"*" && method == Method::OPTIONS) {
+        return bad("must start with /");
+    }
+    if target.len() > TARGET_MAX {
+        return bad("is longer than 8192 bytes");
+    }
+    if target.contains(&b'#') {
+        return bad("has a fragment, which is never sent");
+    }
+    match PathAndQuery::try_from(target) {
+        Ok(target) => Ok(Uri::from(target)),
+        Err(_) => bad("contains a byte that no target may have: encode it as %XX"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_and_methods_are_checked() {
+        let refused = |method: &str, target: &str| {
+            Template::new(method.as_bytes(), target.as_bytes())
+                .err()
+                .map(|e| e.message.into_owned())
+        };
+        assert_eq!(refused("GET", "/a?b=c%20d"), None);
+        assert_eq!(refused("OPTIONS", "*"), None);
+        assert!(refused("GET", "*").unwrap().contains("start with /"));
+        assert!(refused("GET", "").unwrap().contains("start with /"));
+        assert!(refused("GET", "/a b").unwrap().contains("%XX"));
+        assert!(refused("GET", "/a#b").unwrap().contains("fragment"));
+        assert!(
+            refused("GET", &format!("/{}", "a".repeat(TARGET_MAX)))
+                .unwrap()
+                .contains("8192")
+        );
+        assert!(refused("CONNECT", "/").unwrap().contains("CONNECT"));
+    }
+
+    #[test]
+    fn a_request_has_a_host_and_an_empty_body_its_length() {
+        let mut template = Template::new(b"PUT", b"/").unwrap();
+        assert_eq!(template.make().headers()[HOST], "localhost");
+        assert!(!template.make().headers().contains_key(CONTENT_LENGTH));
+        template
+            .set_body(Some(b"text/plain"), Bytes::new())
+            .unwrap();
+        headers::put(&mut template.headers, b"host", b"there", true).unwrap();
+        let request = template.make();
+        assert_eq!(request.headers()[HOST], "there");
+        assert_eq!(request.headers()[CONTENT_LENGTH], "0");
+        assert_eq!(request.headers()[CONTENT_TYPE], "text/plain");
+    }
+}

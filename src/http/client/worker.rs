@@ -1,0 +1,210 @@
+//! One connection of an I/O thread, and the task that drives it.
+
+use super::Client;
+use super::call::Call;
+use super::caller::connect_deadline;
+use super::pool::Next;
+use super::reactor::{Idle, Local, Order, run_in_free_place};
+use super::transfer::{Http, Progress};
+use crate::error::{Error, Operation, Result, Status};
+use crate::runtime::io_thread::IoThread;
+use crate::socket::connect;
+use crate::socket::stream::{ReactorStream, Side};
+use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+/// One connection and the task that drives it.
+pub struct Worker {
+    pub local: Rc<Local>,
+    pub connection: Option<(Http<ReactorStream>, ReactorStream)>,
+    pub idle: Rc<Idle>,
+    /// Holds one of the pool's places.
+    pub placed: bool,
+}
+
+impl Worker {
+    /// Runs `call` to its end; the connection is kept when it can be used again.
+    pub async fn run(&mut self, call: &Arc<Call>) -> Result<()> {
+        let client = self.local.client.clone();
+        let deadline = call.deadline();
+        loop {
+            let reused = self.connection.is_some();
+            if !reused {
+                let fd = self
+                    .limit(call, deadline, open(&client, deadline))
+                    .await??;
+                self.connection = Some(attach(fd)?);
+            }
+            let (http, stream) = self.connection.as_mut().expect("made above");
+            stream.begin_request();
+            let before = stream.received();
+            let keep = |answer| call.keep(answer);
+            let transfer = http.transfer(call.request(), client.config.max_body, keep);
+            let result = limit(&self.local.thread, call, deadline, transfer).await;
+            let (http, stream) = self.connection.as_mut().expect("made above");
+            let progress = Progress {
+                sent: stream.has_sent(),
+                received: stream.received() > before,
+            };
+            let reusable = matches!(result, Ok(Ok(_)))
+                && !stream.is_sink()
+                && poll_fn(|cx| Poll::Ready(http.is_reusable(cx))).await;
+            if !reusable {
+                self.close();
+            }
+            match result? {
+                Ok(()) => return Ok(()),
+                Err(_) if reused && call.may_retry(progress) => {}
+                Err(failure) => return Err(failure.into_error(&client.address.display(), progress)),
+            }
+        }
+    }
+
+    async fn limit<T>(
+        &self,
+        call: &Arc<Call>,
+        deadline: Option<Instant>,
+        f: impl Future<Output = T>,
+    ) -> Result<T> {
+        limit(&self.local.thread, call, deadline, f).await
+    }
+
+    fn close(&mut self) {
+        if let Some((http, stream)) = self.connection.take() {
+            drop(http);
+            stream.shutdown(rustix::net::Shutdown::Both);
+        }
+    }
+
+    pub fn go_idle(&self) {
+        self.idle.since.set(Some(Instant::now()));
+        self.local.idle.borrow_mut().push(self.idle.clone());
+        self.local.count_idle();
+        if !self.local.sweeping.replace(true) {
+            tokio::task::spawn_local(self.local.clone().sweep());
+        }
+    }
+
+    /// Whose turn it is: `None` nobody's, `Some(None)` a calling thread's, which this connection makes room
+    /// for.
+    pub fn next_waiting(&mut self) -> Option<Option<Arc<Call>>> {
+        let next = self
+            .local
+            .client
+            .pool()
+            .map_or(Next::Nobody, |pool| pool.next());
+        let next = match next {
+            Next::Nobody if !self.local.client.is_ending() => return None,
+            Next::Nobody => None,
+            Next::Call(call) => Some(call),
+            Next::Taken => {
+                self.placed = false;
+                None
+            }
+        };
+        self.local.remove_idle(&self.idle);
+        Some(next)
+    }
+
+    /// Waits for a call; `None` when the connection is to close.
+    pub async fn wait_idle(&mut self) -> Option<Arc<Call>> {
+        let idle = self.idle.clone();
+        let (http, _) = self.connection.as_mut()?;
+        // What would end the connection was registered for when it was found reusable.
+        let mut first = true;
+        let order = poll_fn(|cx| {
+            if let Some(order) = idle.order.take() {
+                return Poll::Ready(Some(order));
+            }
+            idle.waker.set(Some(cx.waker().clone()));
+            if std::mem::take(&mut first) {
+                return Poll::Pending;
+            }
+            http.poll_ended(cx).map(|()| None)
+        })
+        .await;
+        match order {
+            Some(Order::Run(call)) => Some(call),
+            Some(Order::Close) => None,
+            None => {
+                self.local.remove_idle(&self.idle);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.close();
+        self.local.workers.set(self.local.workers.get() - 1);
+        let client = &self.local.client;
+        if self.placed
+            && let Ok(pool) = client.pool()
+            && let Next::Call(call) = pool.free_place()
+        {
+            // Not spawned here: the thread may be on its way out.
+            run_in_free_place(client, call);
+        }
+        self.local.leave_if_over();
+    }
+}
+
+/// `f`, ended by the call's cancel or its deadline.
+async fn limit<T>(
+    thread: &Arc<IoThread>,
+    call: &Arc<Call>,
+    deadline: Option<Instant>,
+    f: impl Future<Output = T>,
+) -> Result<T> {
+    let mut f = pin!(f);
+    let cancellable = poll_fn(|cx| {
+        if let Poll::Ready(value) = f.as_mut().poll(cx) {
+            return Poll::Ready(Ok(value));
+        }
+        match call.poll_cancelled(thread, cx.waker()) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    });
+    match deadline {
+        None => cancellable.await,
+        Some(deadline) => {
+            let limited = tokio::time::timeout_at(deadline.into(), cancellable).await;
+            limited.unwrap_or_else(|_| Err(call.timed_out()))
+        }
+    }
+}
+
+fn attach(fd: OwnedFd) -> Result<(Http<ReactorStream>, ReactorStream)> {
+    let stream = ReactorStream::new(fd, Side::Client)
+        .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
+    let http = Http::new(stream.clone()).map_err(|error| {
+        Error::new(
+            Status::System,
+            Operation::Connect,
+            format!("HTTP cannot begin: {error}"),
+        )
+    })?;
+    Ok((http, stream))
+}
+
+/// Connects; a full backlog is waited for on a helper thread.
+async fn open(client: &Client, deadline: Option<Instant>) -> Result<OwnedFd> {
+    let busy = match connect::connect_now(&client.address) {
+        Err(error) if error.status == Status::Busy => error,
+        other => return other,
+    };
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let until = connect_deadline(client, deadline);
+    connect::connect_in_background(&client.address, until, move |fd| {
+        // Refused when the call has ended meanwhile: the descriptor closes.
+        drop(send.send(fd));
+    })?;
+    receive.await.unwrap_or(Err(busy))
+}

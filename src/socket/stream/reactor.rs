@@ -1,0 +1,313 @@
+//! The stream of an I/O thread.
+
+use super::{fill, receive, send};
+use crate::socket::pinned::Pinned;
+use crate::socket::sys;
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown};
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
+
+/// A stream on the reactor of the I/O thread that it is used on. Clones are the same stream: one is
+/// hyper's, one watches.
+#[derive(Clone)]
+pub struct ReactorStream(Arc<Pinned<Reactor>>);
+
+struct Reactor {
+    fd: Arc<OwnedFd>,
+    /// `None` only for an instant while it is made anew.
+    registration: RefCell<Option<AsyncFd<Arc<OwnedFd>>>>,
+    /// Registered for WRITABLE too, since a send found the peer's buffer full.
+    watches_writable: Cell<bool>,
+    /// The last send found no room.
+    blocked: Cell<bool>,
+    /// The peer is gone: answers go nowhere, what it had sent is still read.
+    sink: Cell<bool>,
+    expired: Cell<bool>,
+    /// Bytes that were read already and are to be read first.
+    prefix: RefCell<Bytes>,
+    has_prefix: Cell<bool>,
+    received: Cell<u64>,
+    sent: Cell<u64>,
+    /// What `sent` was when the request began (a client's).
+    request_at: Cell<u64>,
+    side: Side,
+}
+
+/// Whose end of the connection a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// A client that has left does not end the connection: what it had sent before is still served, and the
+    /// answers go nowhere.
+    Server,
+    Client,
+}
+
+impl ReactorStream {
+    /// Registers `fd` with this thread's reactor.
+    pub fn new(fd: OwnedFd, side: Side) -> io::Result<ReactorStream> {
+        let fd = Arc::new(fd);
+        let registration = sys::register(fd.clone(), Interest::READABLE)?;
+        Ok(ReactorStream(Arc::new(Pinned::new(Reactor {
+            fd,
+            registration: RefCell::new(Some(registration)),
+            watches_writable: Cell::new(false),
+            blocked: Cell::new(false),
+            sink: Cell::new(false),
+            expired: Cell::new(false),
+            prefix: RefCell::default(),
+            has_prefix: Cell::new(false),
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            request_at: Cell::new(0),
+            side,
+        }))))
+    }
+
+    /// Bytes received and sent so far: what moved is progress.
+    pub fn received(&self) -> u64 {
+        self.0.received.get()
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.0.sent.get()
+    }
+
+    /// Whether bytes wait for the peer to make room.
+    pub fn is_blocked(&self) -> bool {
+        self.0.blocked.get()
+    }
+
+    /// Makes the next use of the stream fail with `TimedOut`.
+    pub fn expire(&self) {
+        self.0.expired.set(true);
+    }
+
+    /// From now on whatever is written counts as sent: nobody is there to read it.
+    pub fn set_sink(&self) {
+        self.0.sink.set(true);
+    }
+
+    pub fn is_sink(&self) -> bool {
+        self.0.sink.get()
+    }
+
+    /// Puts bytes back that were read and not used: the next reads get them first.
+    pub fn put_back(&self, bytes: Bytes) {
+        self.0.has_prefix.set(!bytes.is_empty());
+        self.0.prefix.replace(bytes);
+    }
+
+    /// Bytes that the peer has not read yet.
+    pub fn unsent(&self) -> u64 {
+        sys::unsent(&self.0.fd)
+    }
+
+    /// Whether unread bytes wait in the kernel.
+    pub fn has_unread(&self) -> bool {
+        sys::unread(&self.0.fd) > 0
+    }
+
+    /// Ends our side of the connection, for copies of the descriptor in forked children too.
+    pub fn shutdown(&self, how: Shutdown) {
+        // Fails only when the peer was first.
+        rustix::net::shutdown(&self.0.fd, how).ok();
+    }
+
+    /// Ready when the peer has closed (EPOLLHUP), not when it only ended its sending side. Registers for
+    /// that wake otherwise.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let registration = self.0.registration.borrow();
+        let Some(registration) = registration.as_ref() else {
+            return Poll::Pending;
+        };
+        while let Ok(mut guard) = ready!(registration.poll_write_ready(cx)) {
+            if guard.ready().is_write_closed() {
+                break;
+            }
+            // Writes are tried without asking the registration, so this flag has no other reader.
+            guard.clear_ready_matching(Ready::WRITABLE);
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready when there is, most likely, something to read: bytes, the end, or an error.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let registration = self.0.registration.borrow();
+        let Some(registration) = registration.as_ref() else {
+            return Poll::Ready(());
+        };
+        registration.poll_read_ready(cx).map(drop)
+    }
+
+    /// Reads and drops what has come; the number of bytes, 0 at the end of the stream.
+    pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut scratch = [MaybeUninit::<u8>::uninit(); 16 * 1024];
+        self.poll_receive(cx, |fd| {
+            receive(fd, &mut scratch, RecvFlags::DONTWAIT).map(|n| (n, true))
+        })
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        mut receive: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<(usize, bool)>,
+    ) -> Poll<io::Result<usize>> {
+        let this: &Reactor = &self.0;
+        if this.expired.get() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let registration = this.registration.borrow();
+        let Some(registration) = registration.as_ref() else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        loop {
+            let mut guard = ready!(registration.poll_read_ready(cx))?;
+            match receive(this.fd.as_fd()) {
+                Ok((n, filled)) => {
+                    if n > 0 && !filled {
+                        // A short read emptied the socket: the next event will say so, no need to
+                        // hear it from EAGAIN.
+                        guard.clear_ready();
+                    }
+                    this.received.set(this.received.get() + n as u64);
+                    return Poll::Ready(Ok(n));
+                }
+                Err(Errno::AGAIN) => guard.clear_ready(),
+                // The client closed with answers unread: to a server that is an end like any other.
+                Err(Errno::CONNRESET) if this.side == Side::Server => return Poll::Ready(Ok(0)),
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this: &Reactor = &self.0;
+        if this.expired.get() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        loop {
+            if this.sink.get() {
+                return Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum()));
+            }
+            match send(this.fd.as_fd(), bufs) {
+                Ok(n) => {
+                    this.blocked.set(false);
+                    this.sent.set(this.sent.get() + n as u64);
+                    return Poll::Ready(Ok(n));
+                }
+                Err(Errno::AGAIN) => {
+                    this.blocked.set(true);
+                    ready!(self.poll_writable(cx))?;
+                }
+                Err(Errno::PIPE | Errno::CONNRESET) if self.goes_on_reading() => self.set_sink(),
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Whether a peer that no longer reads is no error: a server still serves what a client had sent before it
+    /// left, and a client still reads the answer that came before its request was sent to the end. A
+    /// request of which nothing was sent is an error: it may be sent again elsewhere.
+    fn goes_on_reading(&self) -> bool {
+        self.0.side == Side::Server || self.0.sent.get() > self.0.request_at.get()
+    }
+
+    /// A request begins: tells later whether any of it was sent.
+    pub fn begin_request(&self) {
+        self.0.request_at.set(self.0.sent.get());
+    }
+
+    /// Whether any byte of the request was sent.
+    pub fn has_sent(&self) -> bool {
+        self.0.sent.get() > self.0.request_at.get()
+    }
+
+    /// Waits for room, after a send found none.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this: &Reactor = &self.0;
+        if !this.watches_writable.get() {
+            // The first time: take the registration out and make it anew with WRITABLE. It forgets who
+            // waited for reading, so the task is polled once more.
+            drop(this.registration.take());
+            let both = Interest::READABLE | Interest::WRITABLE;
+            this.registration
+                .replace(Some(sys::register(this.fd.clone(), both)?));
+            this.watches_writable.set(true);
+            cx.waker().wake_by_ref();
+        }
+        let registration = this.registration.borrow();
+        let Some(registration) = registration.as_ref() else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let mut guard = ready!(registration.poll_write_ready(cx))?;
+        guard.clear_ready_matching(Ready::WRITABLE);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsFd for ReactorStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+}
+
+impl Read for ReactorStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.0.has_prefix.get() {
+            let mut prefix = self.0.prefix.borrow_mut();
+            let n = prefix.len().min(buf.remaining());
+            buf.put_slice(&prefix.split_to(n));
+            self.0.has_prefix.set(!prefix.is_empty());
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_receive(cx, |fd| {
+            fill(&mut buf, |space| receive(fd, space, RecvFlags::DONTWAIT))
+        })
+        .map_ok(drop)
+    }
+}
+
+impl Write for ReactorStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shutdown(Shutdown::Write);
+        Poll::Ready(Ok(()))
+    }
+}
