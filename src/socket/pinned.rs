@@ -4,6 +4,7 @@
 //! reactor. This keeps that promise at run time, for the price of one comparison.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 thread_local! {
     static HERE: u8 = const { 0 };
@@ -14,22 +15,31 @@ fn here() -> usize {
     HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
-pub struct Pinned<T> {
+/// A counted reference to the value.
+pub struct Pinned<T>(Arc<Home<T>>);
+
+struct Home<T> {
     thread: usize,
     value: T,
 }
 
 // SAFETY: the only shared access to `value` is `deref`, which refuses every thread but one, so there is
 // never concurrent access. Dropping needs exclusive access and may happen anywhere, since `T` is `Send`.
-unsafe impl<T: Send> Sync for Pinned<T> {}
+unsafe impl<T: Send> Sync for Home<T> {}
 
 impl<T: Send> Pinned<T> {
     /// For this thread.
     pub fn new(value: T) -> Pinned<T> {
-        Pinned {
+        Pinned(Arc::new(Home {
             thread: here(),
             value,
-        }
+        }))
+    }
+}
+
+impl<T> Clone for Pinned<T> {
+    fn clone(&self) -> Pinned<T> {
+        Pinned(self.0.clone())
     }
 }
 
@@ -38,10 +48,10 @@ impl<T> Deref for Pinned<T> {
 
     fn deref(&self) -> &T {
         assert!(
-            self.thread == here(),
+            self.0.thread == here(),
             "used on a thread that it does not belong to"
         );
-        &self.value
+        &self.0.value
     }
 }
 
@@ -49,11 +59,10 @@ impl<T> Deref for Pinned<T> {
 mod tests {
     use super::*;
     use std::cell::Cell;
-    use std::sync::Arc;
 
     #[test]
     fn another_thread_may_hold_it_and_not_use_it() {
-        let value = Arc::new(Pinned::new(Cell::new(1)));
+        let value = Pinned::new(Cell::new(1));
         value.set(2);
         let there = value.clone();
         let used = std::thread::spawn(move || there.get()).join();

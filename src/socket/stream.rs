@@ -10,7 +10,7 @@ mod caller;
 mod reactor;
 
 pub use caller::{Caller, CallerStream};
-pub use reactor::{ReactorStream, Side};
+pub use reactor::{ClientStream, ReactorStream, ServerStream};
 
 use crate::limits::READ_MAX;
 use hyper::rt::ReadBufCursor;

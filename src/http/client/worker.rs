@@ -9,7 +9,7 @@ use super::transfer::{Http, Progress};
 use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::io_thread::IoThread;
 use crate::socket::connect;
-use crate::socket::stream::{ReactorStream, Side};
+use crate::socket::stream::ClientStream;
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -21,7 +21,7 @@ use std::time::Instant;
 /// One connection and the task that drives it.
 pub struct Worker {
     pub local: Rc<Local>,
-    pub connection: Option<(Http<ReactorStream>, ReactorStream)>,
+    pub connection: Option<(Http<ClientStream>, ClientStream)>,
     pub idle: Rc<Idle>,
     /// Holds one of the pool's places.
     pub placed: bool,
@@ -181,8 +181,8 @@ async fn limit<T>(
     }
 }
 
-fn attach(fd: OwnedFd) -> Result<(Http<ReactorStream>, ReactorStream)> {
-    let stream = ReactorStream::new(fd, Side::Client)
+fn attach(fd: OwnedFd) -> Result<(Http<ClientStream>, ClientStream)> {
+    let stream = ClientStream::new(fd)
         .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
     let http = Http::new(stream.clone()).map_err(|error| {
         Error::new(

@@ -7,7 +7,7 @@ use super::shard::Shard;
 use crate::http::body::Collected;
 use crate::limits::{self, LINGER_BYTES, LINGER_TIME, PARK_AFTER};
 use crate::runtime::delivery::Strand;
-use crate::socket::stream::ReactorStream;
+use crate::socket::stream::ServerStream;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request};
 use hyper::server::conn::http1;
@@ -41,7 +41,7 @@ pub enum Phase {
 /// What the parts of one connection share: its task, hyper's service, the body being written, the sweep.
 pub struct Link {
     shard: Rc<Shard>,
-    stream: ReactorStream,
+    stream: ServerStream,
     index: Cell<usize>,
     phase: Cell<Phase>,
     /// When the phase began or something moved last, on the shard's clock.
@@ -65,7 +65,7 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(shard: Rc<Shard>, stream: ReactorStream, index: usize) -> Rc<Link> {
+    pub fn new(shard: Rc<Shard>, stream: ServerStream, index: usize) -> Rc<Link> {
         let since = Cell::new(shard.now());
         Rc::new(Link {
             shard,
@@ -129,8 +129,11 @@ impl Link {
                 )
             }
         };
-        self.exchange.replace(Some(exchange.clone()));
-        exchange.begin(handler);
+        self.exchange.replace(Some(exchange));
+        // Nothing that a handler may call comes back to this cell: it wakes the connection's task.
+        if let Some(exchange) = &*self.exchange.borrow() {
+            exchange.begin(handler);
+        }
     }
 
     /// Makes a reply of the exchange's answer; `None` when nobody waits for one any more.
@@ -230,7 +233,7 @@ impl Link {
     }
 }
 
-type Http = http1::Connection<ReactorStream, Service>;
+type Http = http1::Connection<ServerStream, Service>;
 
 enum State {
     /// Only the descriptor: no request has begun.

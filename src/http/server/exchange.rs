@@ -9,7 +9,7 @@ use crate::runtime::Level;
 use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::io_thread::IoThread;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
 use std::any::Any;
@@ -32,6 +32,9 @@ pub struct Exchange {
     request: request::Parts,
     body: Collected,
     deferred: AtomicBool,
+    /// Answered, and nobody waits to hear that the client is gone: a release has nothing to do. Written
+    /// under the lock.
+    quiet: AtomicBool,
     face: Face,
     state: Mutex<State>,
 }
@@ -42,6 +45,8 @@ struct State {
     headers: HeaderMap,
     status: StatusCode,
     body: Bytes,
+    /// Where small bodies are copied to, again and again.
+    space: BytesMut,
     /// The first header that was refused: the answer must not go out without it.
     refused: Option<Box<Error>>,
     /// For a handler that runs elsewhere.
@@ -78,12 +83,14 @@ impl Exchange {
             request,
             body,
             deferred: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
             face: Face::new(),
             state: Mutex::new(State {
                 stage: Stage::Open,
                 headers: HeaderMap::new(),
                 status: StatusCode::OK,
                 body: Bytes::new(),
+                space: BytesMut::new(),
                 refused: None,
                 handler: None,
                 on_gone: None,
@@ -102,6 +109,7 @@ impl Exchange {
         };
         this.body = Collected::default();
         *this.deferred.get_mut() = false;
+        *this.quiet.get_mut() = false;
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.stage = Stage::Open;
         state.refused = None;
@@ -212,7 +220,9 @@ impl Exchange {
             state.headers.insert(CONTENT_TYPE, content_type);
         }
         state.status = status;
-        state.body = Bytes::copy_from_slice(body);
+        state.body = state.copy_body(body);
+        let quiet = state.on_gone.is_none();
+        self.quiet.store(quiet, Ordering::Release);
         self.settle(state, Stage::Answered);
         Ok(())
     }
@@ -256,14 +266,17 @@ impl Exchange {
                 drop(state);
                 self.post(Event::Gone);
             }
-            _ => state.on_gone = Some(f),
+            _ => {
+                state.on_gone = Some(f);
+                self.quiet.store(false, Ordering::Release);
+            }
         }
         Ok(())
     }
 
     /// The user is done with it: unanswered, the peer gets a 500.
     pub fn release(self: &Arc<Self>) {
-        if self.server.check().is_err() {
+        if self.quiet.load(Ordering::Acquire) || self.server.check().is_err() {
             return;
         }
         let mut state = self.state();
@@ -374,6 +387,18 @@ impl State {
             )),
             Stage::ShutDown => Err(shut_down()),
         }
+    }
+
+    /// The user's bytes as ours.
+    fn copy_body(&mut self, body: &[u8]) -> Bytes {
+        const SMALL: usize = 1024;
+        if body.len() > SMALL {
+            return Bytes::copy_from_slice(body);
+        }
+        // Used again as soon as the answers before have been written: no allocation for each.
+        self.space.reserve(body.len());
+        self.space.extend_from_slice(body);
+        self.space.split().freeze()
     }
 
     fn set_internal_error(&mut self) {

@@ -105,7 +105,6 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let server = link.shard().server();
         let (head, body) = request.into_parts();
         if !has_body {
-            server.requests.fetch_add(1, Ordering::Relaxed);
             let announced = head.headers.contains_key(CONTENT_LENGTH);
             let body = if announced {
                 Collected::empty()
@@ -116,13 +115,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             return Answering {
                 link: link.clone(),
                 step: Step::Wait,
-                counted: true,
+                counted: false,
             };
         }
         link.set_phase(Phase::Body);
         match Collect::new(body, server.config.max_body) {
             Ok(collect) => {
-                server.requests.fetch_add(1, Ordering::Relaxed);
                 let handler = handler.clone();
                 let collecting = Box::new(Collecting {
                     collect,
@@ -132,7 +130,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 Answering {
                     link: link.clone(),
                     step: Step::Collect(collecting),
-                    counted: true,
+                    counted: false,
                 }
             }
             Err(error) => self.refuse(Refusal::of(&error), true),
@@ -144,7 +142,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 pub struct Answering {
     link: Rc<Link>,
     step: Step,
-    /// Counts among the requests in flight.
+    /// Counts among the requests in flight: it was not answered at once.
     counted: bool,
 }
 
@@ -184,6 +182,29 @@ impl Answering {
         Poll::Ready(())
     }
 
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        if let Step::Collect(_) = self.step {
+            ready!(self.poll_collect(cx));
+        }
+        if let Step::Wait = self.step {
+            let reply = |status, headers, body| self.reply(status, headers, body);
+            let reply = ready!(self.link.poll_answer(cx, reply)).unwrap_or_else(|| {
+                // For a stream that nobody reads.
+                self.reply(StatusCode::NO_CONTENT, HeaderMap::new(), Bytes::new())
+            });
+            self.link.end_exchange();
+            self.step = Step::Done;
+            return Poll::Ready(reply);
+        }
+        match std::mem::replace(&mut self.step, Step::Done) {
+            Step::Refuse(refusal) => {
+                let text = Bytes::from_static(refusal.text.as_bytes());
+                Poll::Ready(self.reply(refusal.status, refusal.headers, text))
+            }
+            _ => unreachable!("polled after its end"),
+        }
+    }
+
     /// Makes hyper's response.
     fn reply(&self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Reply {
         let link = &self.link;
@@ -204,27 +225,12 @@ impl Future for Answering {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Step::Collect(_) = self.step {
-            ready!(self.poll_collect(cx));
+        let polled = self.poll_step(cx);
+        if polled.is_pending() && !std::mem::replace(&mut self.counted, true) {
+            let server = self.link.shard().server();
+            server.requests.fetch_add(1, Ordering::Relaxed);
         }
-        if let Step::Wait = self.step {
-            let reply = |status, headers, body| self.reply(status, headers, body);
-            let reply = ready!(self.link.poll_answer(cx, reply)).unwrap_or_else(|| {
-                // For a stream that nobody reads.
-                self.reply(StatusCode::NO_CONTENT, HeaderMap::new(), Bytes::new())
-            });
-            self.link.end_exchange();
-            self.step = Step::Done;
-            return Poll::Ready(Ok(reply));
-        }
-        match std::mem::replace(&mut self.step, Step::Done) {
-            Step::Refuse(refusal) => Poll::Ready(Ok(self.reply(
-                refusal.status,
-                refusal.headers,
-                Bytes::from_static(refusal.text.as_bytes()),
-            ))),
-            _ => unreachable!("polled after its end"),
-        }
+        polled.map(Ok)
     }
 }
 

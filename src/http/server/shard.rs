@@ -8,7 +8,7 @@ use crate::runtime::Level;
 use crate::runtime::context;
 use crate::runtime::delivery::Executor;
 use crate::runtime::io_thread::IoThread;
-use crate::socket::stream::{ReactorStream, Side};
+use crate::socket::stream::ServerStream;
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
@@ -104,7 +104,7 @@ impl Shard {
     /// Takes a connection for life.
     pub fn add(self: &Rc<Self>, fd: OwnedFd) {
         let server = self.server();
-        let stream = match ReactorStream::new(fd, Side::Server) {
+        let stream = match ServerStream::new(fd) {
             Ok(stream) => stream,
             Err(error) => {
                 server.connection_ended();

@@ -10,8 +10,10 @@ use rustix::net::{RecvFlags, Shutdown};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
@@ -20,9 +22,15 @@ use tokio::io::{Interest, Ready};
 /// A stream on the reactor of the I/O thread that it is used on. Clones are the same stream: one is
 /// hyper's, one watches.
 #[derive(Clone)]
-pub struct ReactorStream(Arc<Pinned<Reactor>>);
+pub struct ReactorStream<P>(P);
 
-struct Reactor {
+/// A server's: it stays with its thread by its type.
+pub type ServerStream = ReactorStream<Rc<Reactor>>;
+/// A client's: hyper wants it to be `Send`, so it stays with its thread by a check.
+pub type ClientStream = ReactorStream<Pinned<Reactor>>;
+
+/// What clones of one stream share.
+pub struct Reactor {
     fd: Arc<OwnedFd>,
     /// `None` only for an instant while it is made anew.
     registration: RefCell<Option<AsyncFd<Arc<OwnedFd>>>>,
@@ -45,19 +53,32 @@ struct Reactor {
 
 /// Whose end of the connection a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+enum Side {
     /// A client that has left does not end the connection: what it had sent before is still served, and the
     /// answers go nowhere.
     Server,
     Client,
 }
 
-impl ReactorStream {
+impl ServerStream {
     /// Registers `fd` with this thread's reactor.
-    pub fn new(fd: OwnedFd, side: Side) -> io::Result<ReactorStream> {
+    pub fn new(fd: OwnedFd) -> io::Result<ServerStream> {
+        Reactor::new(fd, Side::Server).map(|reactor| ReactorStream(Rc::new(reactor)))
+    }
+}
+
+impl ClientStream {
+    /// Registers `fd` with this thread's reactor.
+    pub fn new(fd: OwnedFd) -> io::Result<ClientStream> {
+        Reactor::new(fd, Side::Client).map(|reactor| ReactorStream(Pinned::new(reactor)))
+    }
+}
+
+impl Reactor {
+    fn new(fd: OwnedFd, side: Side) -> io::Result<Reactor> {
         let fd = Arc::new(fd);
         let registration = sys::register(fd.clone(), Interest::READABLE)?;
-        Ok(ReactorStream(Arc::new(Pinned::new(Reactor {
+        Ok(Reactor {
             fd,
             registration: RefCell::new(Some(registration)),
             watches_writable: Cell::new(false),
@@ -70,9 +91,11 @@ impl ReactorStream {
             sent: Cell::new(0),
             request_at: Cell::new(0),
             side,
-        }))))
+        })
     }
+}
 
+impl<P: Deref<Target = Reactor>> ReactorStream<P> {
     /// Bytes received and sent so far: what moved is progress.
     pub fn received(&self) -> u64 {
         self.0.received.get()
@@ -255,13 +278,13 @@ impl ReactorStream {
     }
 }
 
-impl AsFd for ReactorStream {
+impl<P: Deref<Target = Reactor>> AsFd for ReactorStream<P> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.fd.as_fd()
     }
 }
 
-impl Read for ReactorStream {
+impl<P: Deref<Target = Reactor> + Unpin> Read for ReactorStream<P> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -281,7 +304,7 @@ impl Read for ReactorStream {
     }
 }
 
-impl Write for ReactorStream {
+impl<P: Deref<Target = Reactor> + Unpin> Write for ReactorStream<P> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
