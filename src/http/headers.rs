@@ -59,17 +59,15 @@ pub fn value(of: &dyn fmt::Display, value: &[u8]) -> Result<HeaderValue> {
 
 /// A content type as a user gives it; the usual ones cost no allocation.
 pub fn content_type(text: &[u8]) -> Result<HeaderValue> {
-    const USUAL: [&str; 5] = [
-        "text/plain",
-        "application/json",
-        "text/html",
-        "application/octet-stream",
-        "text/plain; charset=utf-8",
-    ];
-    match USUAL.iter().find(|usual| usual.as_bytes() == text) {
-        Some(usual) => Ok(HeaderValue::from_static(usual)),
-        None => value(&http::header::CONTENT_TYPE, text),
-    }
+    Ok(match text {
+        b"text/plain" => const { HeaderValue::from_static("text/plain") },
+        b"text/html" => const { HeaderValue::from_static("text/html") },
+        b"application/json" => const { HeaderValue::from_static("application/json") },
+        b"application/octet-stream" => {
+            const { HeaderValue::from_static("application/octet-stream") }
+        }
+        _ => return value(&http::header::CONTENT_TYPE, text),
+    })
 }
 
 /// A method as a user gives it.

@@ -341,6 +341,12 @@ impl Call {
         self.state().deadline
     }
 
+    /// What a worker needs to begin: the deadline and the request.
+    pub fn work(&self) -> (Option<Instant>, Request<Whole>) {
+        let state = self.state();
+        (state.deadline, state.request.make())
+    }
+
     pub fn timed_out(&self) -> Error {
         let timeout = self.state().timeout.unwrap_or_default();
         let message = format!(

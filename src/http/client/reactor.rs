@@ -32,7 +32,7 @@ pub struct Local {
 #[derive(Default)]
 pub struct Idle {
     pub order: Cell<Option<Order>>,
-    pub waker: Cell<Option<Waker>>,
+    pub waker: RefCell<Option<Waker>>,
     pub since: Cell<Option<Instant>>,
 }
 
@@ -44,8 +44,8 @@ pub enum Order {
 impl Idle {
     fn give(&self, order: Order) {
         self.order.set(Some(order));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
         }
     }
 }

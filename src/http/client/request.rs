@@ -54,12 +54,10 @@ impl Template {
         *request.uri_mut() = self.target.clone();
         *request.version_mut() = Version::HTTP_11;
         let headers = request.headers_mut();
-        if !self.headers.is_empty() {
-            headers.clone_from(&self.headers);
+        headers.clone_from(&self.headers);
+        if !self.headers.contains_key(HOST) {
+            headers.insert(HOST, const { HeaderValue::from_static("localhost") });
         }
-        headers
-            .entry(HOST)
-            .or_insert(HeaderValue::from_static("localhost"));
         if self.body.as_ref().is_some_and(Bytes::is_empty) {
             // An empty body is not the same as none, and hyper writes nothing for it.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));

@@ -31,7 +31,8 @@ impl Worker {
     /// Runs `call` to its end; the connection is kept when it can be used again.
     pub async fn run(&mut self, call: &Arc<Call>) -> Result<()> {
         let client = self.local.client.clone();
-        let deadline = call.deadline();
+        let (deadline, request) = call.work();
+        let mut request = Some(request);
         loop {
             let reused = self.connection.is_some();
             if !reused {
@@ -44,7 +45,8 @@ impl Worker {
             stream.begin_request();
             let before = stream.received();
             let keep = |answer| call.keep(answer);
-            let transfer = http.transfer(call.request(), client.config.max_body, keep);
+            let request = request.take().unwrap_or_else(|| call.request());
+            let transfer = http.transfer(request, client.config.max_body, keep);
             let result = limit(&self.local.thread, call, deadline, transfer).await;
             let (http, stream) = self.connection.as_mut().expect("made above");
             let progress = Progress {
@@ -121,7 +123,14 @@ impl Worker {
             if let Some(order) = idle.order.take() {
                 return Poll::Ready(Some(order));
             }
-            idle.waker.set(Some(cx.waker().clone()));
+            let mut waker = idle.waker.borrow_mut();
+            if !waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
+                *waker = Some(cx.waker().clone());
+            }
+            drop(waker);
             if std::mem::take(&mut first) {
                 return Poll::Pending;
             }

@@ -396,7 +396,9 @@ impl State {
             return Bytes::copy_from_slice(body);
         }
         // Used again as soon as the answers before have been written: no allocation for each.
-        self.space.reserve(body.len());
+        if self.space.capacity() < body.len() {
+            self.space.reserve(4 * SMALL);
+        }
         self.space.extend_from_slice(body);
         self.space.split().freeze()
     }
