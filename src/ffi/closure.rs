@@ -33,7 +33,7 @@ impl Drop for Userdata {
         if let Some(drop) = self.drop {
             // SAFETY: C registered this function for this pointer, and this is its only call: the
             // value cannot be copied and its fields are private.
-            unsafe { drop(self.pointer) }
+            crate::runtime::context::callback(|| unsafe { drop(self.pointer) });
         }
     }
 }

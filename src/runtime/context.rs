@@ -128,12 +128,13 @@ pub fn submit(queue: &Arc<Queue>, node: Arc<dyn Node>) {
 /// every task that was ready then.
 pub async fn flusher() {
     std::future::poll_fn(|cx| {
-        flush();
+        // Before the flush: what it ends may submit again, and wakes this task for it.
         IO.with_borrow_mut(|io| {
             if let Some(local) = io {
                 local.flusher = Some(cx.waker().clone());
             }
         });
+        flush();
         std::task::Poll::<()>::Pending
     })
     .await

@@ -72,6 +72,8 @@ pub struct Runtime {
     threads: Threads,
     state: Mutex<State>,
     next_io: AtomicUsize,
+    /// Open once the end has begun.
+    stopping: Gate,
 }
 
 #[derive(Default)]
@@ -79,9 +81,17 @@ struct State {
     stopping: bool,
     members: Vec<Arc<dyn Member>>,
     queues: Vec<Weak<Queue>>,
-    /// The log function whose end is being waited for.
-    closing_log: Option<Arc<log::Sink>>,
-    log_closed: bool,
+    log: LogState,
+}
+
+/// The log ends after all members and before the threads.
+#[derive(Default)]
+enum LogState {
+    #[default]
+    Open,
+    Closing,
+    /// With the function whose end is to be waited for.
+    Closed(Option<Arc<log::Sink>>),
 }
 
 impl Runtime {
@@ -96,6 +106,7 @@ impl Runtime {
             threads: Threads::default(),
             state: Mutex::default(),
             next_io: AtomicUsize::new(0),
+            stopping: Gate::default(),
         });
         if let Err(error) = runtime.start_threads(config) {
             runtime.stop_threads();
@@ -177,6 +188,9 @@ impl Runtime {
         f: LogFn,
     ) -> Result<()> {
         self.check_running()?;
+        if let Some(queue) = queue {
+            self.check_delivery(&Delivery::Queue(queue.clone()))?;
+        }
         let executor = Executor::Queue(queue.unwrap_or(&self.pool).clone());
         let runtime = Arc::downgrade(self);
         let ended = move || {
@@ -186,6 +200,21 @@ impl Runtime {
         };
         self.log().set(level, executor, f, Box::new(ended));
         Ok(())
+    }
+
+    /// Refuses a queue of another runtime, whose end would leave callbacks here that nobody runs.
+    pub fn check_delivery(&self, delivery: &Delivery) -> Result<()> {
+        let Delivery::Queue(queue) = delivery else {
+            return Ok(());
+        };
+        queue.check()?;
+        let known = |known: &Weak<Queue>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(queue));
+        if self.state().queues.iter().any(known) {
+            return Ok(());
+        }
+        Err(Error::argument(
+            "the queue is of another runtime: make one with hysock_queue_new of this one",
+        ))
     }
 
     fn add_queue_to(state: &mut State, queue: &Arc<Queue>) {
@@ -228,21 +257,27 @@ impl Runtime {
         if !state.stopping || !state.members.is_empty() {
             return;
         }
-        if !state.log_closed {
-            state.log_closed = true;
+        if let LogState::Open = state.log {
+            state.log = LogState::Closing;
             drop(state);
             let sink = self.log().close();
             state = self.state();
-            state.closing_log = sink;
+            state.log = LogState::Closed(sink);
         }
-        if state
-            .closing_log
-            .as_ref()
-            .is_some_and(|sink| !sink.gate().is_open())
-        {
+        let closed = match &state.log {
+            LogState::Closed(sink) => sink.as_ref().is_none_or(|sink| sink.gate().is_open()),
+            // Whoever closes it goes on from here.
+            LogState::Open | LogState::Closing => false,
+        };
+        if !closed {
             return;
         }
+        let queues = std::mem::take(&mut state.queues);
         drop(state);
+        // Nothing waits in them any more; who dispatches one learns that it is over.
+        for queue in queues.iter().filter_map(Weak::upgrade) {
+            queue.close();
+        }
         self.stop_threads();
     }
 
@@ -254,6 +289,7 @@ impl Runtime {
             state.stopping = true;
             state.members.clone()
         };
+        self.stopping.open();
         for member in members {
             member.begin_shutdown(drain);
         }
@@ -268,27 +304,38 @@ impl Runtime {
         let deadline = deadline_after(timeout);
         loop {
             let member = self.state().members.first().cloned();
-            let Some(member) = member else { break };
-            if !wait_for(&*member, deadline)? {
-                return Err(timed_out(
-                    "the runtime still has servers or clients that run",
-                ));
+            if let Some(member) = member {
+                if !wait_for(&*member, deadline)? {
+                    return Err(timed_out(
+                        "the runtime still has servers or clients that run",
+                    ));
+                }
+                // Its gate is open; it takes itself off the list right after.
+                std::thread::yield_now();
+                continue;
             }
-            // Its gate is open; it takes itself off the list right after.
-            std::thread::yield_now();
-        }
-        let sink = self.state().closing_log.clone();
-        if let Some(sink) = sink {
-            wait_for(&*sink, deadline)?;
+            if !self.stopping.wait_until(deadline) {
+                return Err(timed_out("nobody has shut the runtime down"));
+            }
+            let sink = match &self.state().log {
+                LogState::Closed(sink) => sink.clone(),
+                // Another thread is at it, or a member was added before the end began.
+                LogState::Open | LogState::Closing => {
+                    std::thread::yield_now();
+                    continue;
+                }
+            };
+            if sink.is_none_or(|sink| wait_for(&*sink, deadline).unwrap_or(false)) {
+                break;
+            }
+            return Err(timed_out("the log function still has lines to take"));
         }
         if self.threads.join(deadline) {
             return Ok(());
         }
-        Err(timed_out(if self.state().stopping {
-            "a callback still runs, or events wait in a queue that nobody dispatches"
-        } else {
-            "nobody has shut the runtime down"
-        }))
+        Err(timed_out(
+            "a callback still runs, or events wait in a queue that nobody dispatches",
+        ))
     }
 
     /// What free does: ends all at once, without waiting, and withdraws what was not delivered.
@@ -301,6 +348,7 @@ impl Runtime {
             state.stopping = true;
             (state.members.clone(), std::mem::take(&mut state.queues))
         };
+        self.stopping.open();
         for member in members {
             member.withdraw();
         }
@@ -321,6 +369,15 @@ pub(crate) fn wait_for(member: &dyn Waited, deadline: Option<Instant>) -> Result
 
 pub(crate) fn timed_out(what: &'static str) -> Error {
     Error::new(Status::TimedOut, Operation::Wait, what)
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // Freed while the log's last lines were on their way: the pool still runs what it has.
+        if !self.mark.is_foreign() {
+            self.stop_threads();
+        }
+    }
 }
 
 impl fmt::Debug for Runtime {

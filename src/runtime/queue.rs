@@ -200,7 +200,7 @@ impl Queue {
         // descriptor with nothing behind it, never the reverse.
         rustix::io::read(&users.readable, &mut [0; 8]).ok();
         let woken = users.woken.swap(false, Ordering::AcqRel);
-        if !state.nodes.is_empty() {
+        if !state.nodes.is_empty() || state.closed {
             users.set_readable();
         }
         woken

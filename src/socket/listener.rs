@@ -97,7 +97,16 @@ impl Listener {
     /// Removes the socket's file, if this process made it and it is still the same file. Does nothing
     /// the next time.
     pub fn remove_file(&self) -> Result<()> {
-        self.file.as_ref().map_or(Ok(()), SocketFile::remove)
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| file.remove(FileLock::acquire))
+    }
+
+    /// Like [`Listener::remove_file`], but leaves the file to a later try where that would have to wait.
+    pub fn remove_file_now(&self) {
+        if let Some(file) = &self.file {
+            file.remove(FileLock::try_acquire).ok();
+        }
     }
 }
 
@@ -146,11 +155,11 @@ impl SocketFile {
                 .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (self.device, self.inode))
     }
 
-    fn remove(&self) -> Result<()> {
+    fn remove(&self, lock: impl FnOnce(&Path) -> Result<FileLock>) -> Result<()> {
         if self.removed.load(Ordering::Acquire) || !self.is_ours() {
             return Ok(());
         }
-        let _lock = FileLock::acquire(&self.path)?;
+        let _lock = lock(&self.path)?;
         self.remove_locked()
     }
 

@@ -29,6 +29,11 @@ impl FileLock {
         FileLock::acquire_as(socket, PATIENCE, rustix::process::geteuid().as_raw())
     }
 
+    /// Takes the lock only if nobody holds it.
+    pub fn try_acquire(socket: &Path) -> Result<FileLock> {
+        FileLock::acquire_as(socket, Duration::ZERO, rustix::process::geteuid().as_raw())
+    }
+
     fn acquire_as(socket: &Path, patience: Duration, owner: u32) -> Result<FileLock> {
         let path = lock_path(socket);
         let start = Instant::now();

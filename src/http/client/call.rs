@@ -1,14 +1,14 @@
 //! One request sent, and the answer received.
 
-use super::Client;
 use super::pool::Seat;
 use super::request::Template;
 use super::transfer::{Answer, Progress};
+use super::{Client, lock};
 use super::{caller, reactor};
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::body::Whole;
 use crate::http::headers;
-use crate::http::parent::{Child, Parent};
+use crate::http::parent::{Child, Keep, Parent};
 use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Node, Strand};
 use crate::runtime::gate::deadline_after;
@@ -42,6 +42,8 @@ struct State {
     timeout: Option<Duration>,
     refused: Option<Error>,
     parent: Option<Arc<dyn Parent>>,
+    /// From the start to the end of the last callback.
+    keep: Option<Keep>,
     cancelled: Option<Error>,
     withdrawn: bool,
     /// A started call that waited for a connection: somebody has taken it from there.
@@ -88,6 +90,7 @@ impl Call {
                 timeout: client.config.timeout,
                 refused: None,
                 parent: None,
+                keep: None,
                 cancelled: None,
                 withdrawn: false,
                 claimed: false,
@@ -174,6 +177,7 @@ impl Call {
             return Err(error.clone());
         }
         self.client.hold()?;
+        state.keep = state.parent.as_ref().map(|parent| parent.keep());
         state.stage = Stage::Running;
         state.deadline = deadline_after(state.timeout);
         Ok(())
@@ -192,7 +196,7 @@ impl Call {
         let result = caller::perform(&self.client, self, deadline);
         let (result, _) = self.settle(result);
         self.client.forget(self);
-        self.client.let_go();
+        drop(Delivered(self));
         result
     }
 
@@ -422,6 +426,17 @@ impl Child for Call {
     }
 }
 
+/// The last callback has run: whoever waits for it may go on.
+struct Delivered<'a>(&'a Call);
+
+impl Drop for Delivered<'_> {
+    fn drop(&mut self) {
+        let keep = self.0.state().keep.take();
+        self.0.client.let_go();
+        drop(keep);
+    }
+}
+
 impl Node for Call {
     fn strand(&self) -> &Strand {
         self.strand
@@ -430,6 +445,7 @@ impl Node for Call {
     }
 
     fn deliver(self: Arc<Self>, event: Event) {
+        let _delivered = Delivered(&self);
         let (done, status) = {
             let mut state = self.state();
             let status = match &state.stage {
@@ -442,7 +458,6 @@ impl Node for Call {
         if let (Some(done), Some(status)) = (done, status) {
             context::callback(|| done(&self, status));
         }
-        self.client.let_go();
     }
 
     fn abandon(self: Arc<Self>, _: Event) {
@@ -453,7 +468,8 @@ impl Node for Call {
 impl Client {
     /// Keeps track of a call that runs, so that the client's end can end it.
     fn remember(&self, call: &Arc<Call>) {
-        let mut running = self.running();
+        let Ok(here) = self.here() else { return };
+        let mut running = lock(&here.running);
         call.place.store(running.len(), Ordering::Relaxed);
         running.push(call.clone());
         drop(running);
@@ -463,7 +479,8 @@ impl Client {
     }
 
     fn forget(&self, call: &Call) {
-        let mut running = self.running();
+        let Ok(here) = self.here() else { return };
+        let mut running = lock(&here.running);
         let place = call.place.load(Ordering::Relaxed);
         let gone = running.swap_remove(place);
         if let Some(moved) = running.get(place) {

@@ -7,6 +7,7 @@ use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
 use super::transfer::{Failure, Http, Progress};
 use crate::error::{Error, Operation, Result, Status};
+use crate::runtime::fork::Mark;
 use crate::socket::connect;
 use crate::socket::stream::{Caller, CallerStream};
 use std::os::fd::OwnedFd;
@@ -22,6 +23,16 @@ pub struct CallerConnection {
     caller: Arc<Caller>,
     flag: Arc<Flag>,
     idle_since: Instant,
+    mark: Mark,
+}
+
+impl Drop for CallerConnection {
+    fn drop(&mut self) {
+        // A forked child's copy would keep the connection open; but in that child it is the parent's.
+        if !self.mark.is_foreign() {
+            self.caller.shutdown();
+        }
+    }
 }
 
 /// Remembers a wake: there is something to poll before the thread may block.
@@ -53,6 +64,7 @@ impl CallerConnection {
             caller,
             flag: Arc::default(),
             idle_since: Instant::now(),
+            mark: Mark::here()?,
         }))
     }
 
@@ -187,9 +199,12 @@ fn find(
     if pool.has_reactor_idle() {
         reactor::give_up_idle(client);
     }
-    call.set_driver(Driver::Seat(seat.clone()))?;
+    let mut cancelled = call.set_driver(Driver::Seat(seat.clone()));
+    if cancelled.is_err() {
+        seat.leave();
+    }
     let grant = seat.wait(deadline);
-    let cancelled = call.set_driver(Driver::None);
+    cancelled = cancelled.and_then(|()| call.set_driver(Driver::None));
     match (grant, cancelled) {
         (Some(grant), Ok(())) => Ok(grant),
         (Some(_), Err(error)) => {

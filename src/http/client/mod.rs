@@ -19,11 +19,11 @@ use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::IoThread;
 use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::address::Address;
-use pool::{Pool, Pools};
+use pool::{Pool, Process, Processes};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a client keeps to.
 #[derive(Debug, Clone)]
@@ -64,13 +64,8 @@ pub struct Client {
     home: Option<Home>,
     address: Address,
     config: Config,
-    pools: Pools,
-    gate: Gate,
-    /// Calls that were begun and not delivered, and the client's own hold until its end begins.
-    holds: AtomicUsize,
+    processes: Processes,
     ending: AtomicBool,
-    /// Calls that were begun and have not ended; each knows its place.
-    running: Mutex<Vec<Arc<Call>>>,
 }
 
 impl Client {
@@ -81,12 +76,15 @@ impl Client {
         config: &Config,
     ) -> Result<Arc<Client>> {
         let home = match runtime {
+            None if matches!(config.delivery, Delivery::Queue(_)) => {
+                return Err(Error::argument(
+                    "a client without a runtime has no callbacks that a queue could deliver",
+                ));
+            }
             None => None,
             Some(runtime) => {
                 runtime.check_running()?;
-                if let Delivery::Queue(queue) = &config.delivery {
-                    queue.check()?;
-                }
+                runtime.check_delivery(&config.delivery)?;
                 let thread = runtime.next_io_thread().clone();
                 let executor = runtime.executor(&config.delivery, &thread);
                 Some(Home {
@@ -100,11 +98,8 @@ impl Client {
             home,
             address: address.clone(),
             config: config.clone(),
-            pools: Pools::new(Mark::here()?),
-            gate: Gate::default(),
-            holds: AtomicUsize::new(1),
+            processes: Processes::new(Mark::here()?),
             ending: AtomicBool::new(false),
-            running: Mutex::default(),
         });
         if let Some(runtime) = runtime {
             runtime.add_member(client.clone())?;
@@ -127,21 +122,21 @@ impl Client {
         })
     }
 
+    fn here(&self) -> Result<&Process> {
+        self.processes.here()
+    }
+
     fn pool(&self) -> Result<&Pool> {
-        self.pools.here()
+        self.here().map(|here| &here.pool)
     }
 
     fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<Arc<Call>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A call begins. The hold is let go by [`Client::let_go`].
     fn hold(&self) -> Result<()> {
-        self.holds.fetch_add(1, Ordering::AcqRel);
+        self.here()?.holds.fetch_add(1, Ordering::AcqRel);
         if self.is_ending() {
             self.let_go();
             return Err(shut_down());
@@ -150,12 +145,18 @@ impl Client {
     }
 
     fn let_go(&self) {
-        if self.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.gate.open();
+        let Ok(here) = self.here() else { return };
+        if here.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            here.gate.open();
             if let Some(home) = &self.home {
                 home.runtime.remove_member(self);
             }
         }
+    }
+
+    fn running(&self) -> Vec<Arc<Call>> {
+        self.here()
+            .map_or_else(|_| Vec::new(), |here| lock(&here.running).clone())
     }
 
     /// Begins the end: calls that run have until the drain's deadline, new ones are refused.
@@ -172,8 +173,13 @@ impl Client {
         }
         match &self.home {
             Some(home) => reactor::end(self, home, drain),
-            // Nobody of ours is there to watch the drain's deadline: `wait` does.
-            None => self.pools.forget_idle(),
+            // No thread of ours watches the drain's deadline: `wait` does.
+            None => {
+                if let Ok(here) = self.here() {
+                    here.pool.close_idle();
+                    *lock(&here.drain_until) = deadline_after(drain);
+                }
+            }
         }
         if first {
             self.let_go();
@@ -181,8 +187,7 @@ impl Client {
     }
 
     fn cancel_all(&self) {
-        let calls = self.running().clone();
-        calls.iter().for_each(|call| call.cut());
+        self.running().iter().for_each(|call| call.cut());
     }
 
     /// Returns when no callback of the client runs or will run.
@@ -192,12 +197,25 @@ impl Client {
         let deadline = deadline_after(timeout);
         let open = match &self.home {
             Some(_) => runtime::wait_for(self, deadline)?,
-            None => self.gate.wait_until(deadline),
+            None => self.wait_without_runtime(deadline)?,
         };
         if open {
             return Ok(());
         }
         Err(runtime::timed_out("the client has not ended yet"))
+    }
+
+    /// The end of a drain cancels what still runs.
+    fn wait_without_runtime(&self, deadline: Option<Instant>) -> Result<bool> {
+        let here = self.here()?;
+        let drain = *lock(&here.drain_until);
+        if let Some(drain) = drain
+            && deadline.is_none_or(|deadline| drain < deadline)
+            && !here.gate.wait_until(Some(drain))
+        {
+            self.cancel_all();
+        }
+        Ok(here.gate.wait_until(deadline))
     }
 
     /// What free does: cancels every call that runs; nothing is called back.
@@ -208,15 +226,15 @@ impl Client {
     }
 
     fn withdraw_all(self: &Arc<Self>) {
-        let calls = self.running().clone();
-        calls.iter().for_each(|call| call.withdraw());
+        self.running().iter().for_each(|call| call.withdraw());
         self.end(Some(Duration::ZERO));
     }
 }
 
 impl Waited for Client {
     fn gate(&self) -> &Gate {
-        &self.gate
+        // A member is on a runtime, and so in the process that made it.
+        &self.processes.first().gate
     }
 
     fn executor(&self) -> Option<&Executor> {
@@ -232,6 +250,10 @@ impl Member for Client {
     fn withdraw(self: Arc<Self>) {
         self.withdraw_all();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn shut_down() -> Error {

@@ -6,6 +6,7 @@ use super::call::Call;
 use super::caller::CallerConnection;
 use crate::error::Result;
 use crate::runtime::fork::Mark;
+use crate::runtime::gate::Gate;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,47 +15,66 @@ use std::time::{Duration, Instant};
 /// Idle connections beyond the limit stay this long, so that a burst finds what the last one left.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// The pools of a client, one for each process that uses it: a forked child must not write to its parent's
-/// connections, and cannot rely on a lock that a thread of its parent may have held.
-pub struct Pools {
-    pool: Pool,
+/// What a client has in each process that uses it: a forked child must not write to its parent's
+/// connections, cannot rely on a lock that a thread of its parent may have held, and has none of its
+/// calls.
+pub struct Processes {
+    here: Process,
     mark: Mark,
-    child: OnceLock<Box<Pools>>,
+    child: OnceLock<Box<Processes>>,
 }
 
-impl Pools {
-    pub fn new(mark: Mark) -> Pools {
-        Pools {
-            pool: Pool::default(),
+#[derive(Default)]
+pub struct Process {
+    pub pool: Pool,
+    /// Open when the client has ended here.
+    pub gate: Gate,
+    /// Calls that were begun and not delivered, and one until the end begins.
+    pub holds: AtomicUsize,
+    /// Calls that were begun and have not ended; each knows its place.
+    pub running: Mutex<Vec<Arc<Call>>>,
+    /// When a shutdown's drain is over.
+    pub drain_until: Mutex<Option<Instant>>,
+}
+
+impl Processes {
+    pub fn new(mark: Mark) -> Processes {
+        let here = Process {
+            holds: AtomicUsize::new(1),
+            ..Process::default()
+        };
+        Processes {
+            here,
             mark,
             child: OnceLock::new(),
         }
     }
 
-    /// The pool of this process.
-    pub fn here(&self) -> Result<&Pool> {
-        let mut pools = self;
-        while pools.mark.is_foreign() {
-            pools = match pools.child.get() {
+    /// What there is in the process that made the client.
+    pub fn first(&self) -> &Process {
+        &self.here
+    }
+
+    /// What there is in this process.
+    pub fn here(&self) -> Result<&Process> {
+        let mut processes = self;
+        while processes.mark.is_foreign() {
+            processes = match processes.child.get() {
                 Some(child) => child,
                 None => {
                     // Close our copies of the parent's idle connections. Without shutdown(2): the parent
                     // still uses them.
-                    if let Ok(mut state) = pools.pool.state.try_lock() {
+                    if let Ok(mut state) = processes.here.pool.state.try_lock() {
                         state.idle.clear();
                     }
                     let mark = Mark::here()?;
-                    pools.child.get_or_init(|| Box::new(Pools::new(mark)))
+                    processes
+                        .child
+                        .get_or_init(|| Box::new(Processes::new(mark)))
                 }
             };
         }
-        Ok(&pools.pool)
-    }
-
-    pub fn forget_idle(&self) {
-        if let Ok(pool) = self.here() {
-            pool.close_idle();
-        }
+        Ok(&processes.here)
     }
 }
 
@@ -177,6 +197,23 @@ pub enum Found {
     Wait(Arc<Seat>),
 }
 
+impl State {
+    /// Closes the connections that were idle for too long: those at the front.
+    fn drop_old(&mut self, client: &Client) {
+        let Some(age) = client.config.idle_age else {
+            return;
+        };
+        while self
+            .idle
+            .front()
+            .is_some_and(|oldest| oldest.idle_for() > age)
+        {
+            self.idle.pop_front();
+            self.open -= 1;
+        }
+    }
+}
+
 impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -185,14 +222,10 @@ impl Pool {
     /// For a calling thread: an idle connection unless `fresh` is wanted, a place, or a seat to wait on.
     pub fn find(&self, client: &Client, fresh: bool) -> Found {
         let mut state = self.state();
+        state.drop_old(client);
         if state.waiting.is_empty() {
             if let Some(connection) = state.idle.pop_back() {
-                let old = client
-                    .config
-                    .idle_age
-                    .is_some_and(|age| connection.idle_for() > age);
-                // The place of one that is not wanted serves the new one.
-                let place = fresh || old;
+                let place = fresh;
                 return Found::Grant(if place {
                     Grant::Place
                 } else {
@@ -243,6 +276,7 @@ impl Pool {
         if let Grant::Connection(connection) = grant
             && !client.is_ending()
         {
+            state.drop_old(client);
             state.idle.push_back(connection);
             let over = state.idle.len() as u64 > client.config.max_idle;
             if over

@@ -80,7 +80,9 @@ pub fn end(client: &Arc<Client>, home: &Home, drain: Option<Duration>) {
         while let Some(idle) = local.pop_idle() {
             idle.give(Order::Close);
         }
-        local.client.pools.forget_idle();
+        if let Ok(pool) = local.client.pool() {
+            pool.close_idle();
+        }
         local.leave_if_over();
         if let Some(drain) = drain.filter(|drain| !drain.is_zero()) {
             tokio::task::spawn_local(async move {

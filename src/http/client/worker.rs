@@ -173,13 +173,11 @@ async fn limit<T>(
 ) -> Result<T> {
     let mut f = pin!(f);
     let cancellable = poll_fn(|cx| {
-        if let Poll::Ready(value) = f.as_mut().poll(cx) {
-            return Poll::Ready(Ok(value));
+        // First: a call that was cancelled before it began is not sent.
+        if let Err(error) = call.poll_cancelled(thread, cx.waker()) {
+            return Poll::Ready(Err(error));
         }
-        match call.poll_cancelled(thread, cx.waker()) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        f.as_mut().poll(cx).map(Ok)
     });
     match deadline {
         None => cancellable.await,

@@ -56,8 +56,14 @@ struct Ending {
 }
 
 impl Ending {
+    /// A later call can only shorten the drain.
     fn begin(&self, drain: Option<Duration>) {
-        self.drain.set(drain);
+        let shorter = match (self.drain.get(), drain) {
+            (Some(before), Some(now)) if self.begun.get() => Some(before.min(now)),
+            (Some(before), None) if self.begun.get() => Some(before),
+            (_, now) => now,
+        };
+        self.drain.set(shorter);
         self.begun.set(true);
         self.notify.notify_waiters();
     }
@@ -77,7 +83,7 @@ impl Ending {
 }
 
 /// Starts accepting; runs on the first I/O thread.
-pub fn start(hold: Hold, listeners: Vec<Listener>) {
+pub fn start(hold: Hold, listeners: Vec<Arc<Listener>>) {
     let ending = Rc::new(Ending::default());
     let server = Arc::as_ptr(&hold.0);
     ACCEPTORS.with_borrow_mut(|all| all.push((server, ending.clone())));
@@ -98,11 +104,11 @@ pub fn end(server: &Arc<Server>, drain: Option<Duration>) {
     }
 }
 
-async fn run(hold: Hold, listeners: Vec<Listener>, ending: Rc<Ending>) {
+async fn run(hold: Hold, listeners: Vec<Arc<Listener>>, ending: Rc<Ending>) {
     let server = hold.0.clone();
     let tasks: Vec<_> = listeners
         .into_iter()
-        .map(|l| tokio::task::spawn_local(listen(server.clone(), Arc::new(l), ending.clone())))
+        .map(|l| tokio::task::spawn_local(listen(server.clone(), l, ending.clone())))
         .collect();
     if ending.or(signalled(&server)).await.is_some() {
         // The same way as a shutdown from a program's thread, so that its state is right.
@@ -155,14 +161,17 @@ async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>
                     break;
                 };
                 match accept_batch(&server, &listener, false) {
-                    Ok(Drained::Yes) => ready.clear_ready(),
+                    Ok(Drained::Yes) => {
+                        pause = ACCEPT_PAUSE_MIN;
+                        ready.clear_ready();
+                    }
                     Ok(Drained::No) => pause = ACCEPT_PAUSE_MIN,
                     Err(error) => {
                         if pause == ACCEPT_PAUSE_MIN {
                             log_pressure(&server, &listener, error);
                         }
                         drop(ready);
-                        ending.or(tokio::time::sleep(pause)).await;
+                        ending.or(server.pause(pause)).await;
                         pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                     }
                 }
@@ -276,7 +285,7 @@ impl Server {
                 .accept_waiting
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            *waiting = Some(cx.waker().clone());
+            waiting.push(cx.waker().clone());
             drop(waiting);
             // Again, for the one that ended in between.
             if self.has_room() {
@@ -288,17 +297,33 @@ impl Server {
         .await;
     }
 
-    pub(super) fn connection_ended(&self) {
-        let before = self.connections.fetch_sub(1, Ordering::AcqRel);
-        if before == self.config.max_connections {
-            let waiting = self
+    /// A pause that ends early when a connection does: that gives its descriptor back.
+    async fn pause(&self, time: Duration) {
+        let mut first = true;
+        let ended = poll_fn(|cx| {
+            if !std::mem::take(&mut first) {
+                return Poll::Ready(());
+            }
+            let mut waiting = self
                 .accept_waiting
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(waker) = waiting {
-                self.runtime.io_threads()[0].wake(waker);
-            }
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.push(cx.waker().clone());
+            Poll::Pending
+        });
+        tokio::time::timeout(time, ended).await.ok();
+    }
+
+    pub(super) fn connection_ended(&self) {
+        self.connections.fetch_sub(1, Ordering::AcqRel);
+        let mut waiting = self
+            .accept_waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let wakers = std::mem::take(&mut *waiting);
+        drop(waiting);
+        for waker in wakers {
+            self.runtime.io_threads()[0].wake(waker);
         }
     }
 }

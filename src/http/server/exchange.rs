@@ -4,7 +4,7 @@ use super::Server;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::body::Collected;
 use crate::http::headers;
-use crate::http::parent::{Child, Parent};
+use crate::http::parent::{Child, Keep, Parent};
 use crate::runtime::Level;
 use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
@@ -52,6 +52,8 @@ struct State {
     /// For a handler that runs elsewhere.
     handler: Option<Arc<Handler>>,
     on_gone: Option<GoneFn>,
+    /// The user has let go of it: nothing is called any more.
+    released: bool,
     /// The connection's task, when it waits for the answer.
     waiting: Option<std::task::Waker>,
     /// Calls that are cancelled when the exchange ends.
@@ -94,6 +96,7 @@ impl Exchange {
                 refused: None,
                 handler: None,
                 on_gone: None,
+                released: false,
                 waiting: None,
                 children: Vec::new(),
             }),
@@ -115,6 +118,7 @@ impl Exchange {
         state.refused = None;
         state.handler = None;
         state.on_gone = None;
+        state.released = false;
         state.waiting = None;
         state.children.clear();
         state.headers = std::mem::take(&mut this.request.headers);
@@ -280,6 +284,7 @@ impl Exchange {
             return;
         }
         let mut state = self.state();
+        state.released = true;
         let has_hook = state.on_gone.is_some();
         if state.stage == Stage::Open {
             state.set_internal_error();
@@ -417,6 +422,10 @@ impl Parent for Exchange {
         self
     }
 
+    fn keep(&self) -> Keep {
+        Box::new(self.server.take_hold())
+    }
+
     fn adopt(&self, child: Weak<dyn Child>) -> Result<()> {
         let mut state = self.state();
         state.check_open()?;
@@ -450,8 +459,13 @@ impl Node for Exchange {
                 }
             }
             Event::Gone => {
-                let f = self.state().on_gone.take();
+                let (f, wanted) = {
+                    let mut state = self.state();
+                    // Answered meanwhile, or freed: nobody is to hear of it.
+                    (state.on_gone.take(), !state.released)
+                };
                 if let Some(f) = f
+                    && wanted
                     && !self.server.is_withdrawn()
                 {
                     context::callback(|| f(&self));

@@ -81,8 +81,8 @@ pub struct Server {
     requests: AtomicU64,
     connections: AtomicU64,
     aborted: AtomicU64,
-    /// The accept loop, when it waits for a connection to end.
-    accept_waiting: Mutex<Option<Waker>>,
+    /// Accept loops that wait for a connection to end.
+    accept_waiting: Mutex<Vec<Waker>>,
     /// Written by a signal handler: drain.
     signal: accept::Signal,
     state: Mutex<State>,
@@ -91,7 +91,7 @@ pub struct Server {
 struct State {
     stage: Stage,
     routes: Arc<Routes>,
-    listeners: Vec<Listener>,
+    listeners: Vec<Arc<Listener>>,
     on_closed: Option<ClosedFn>,
 }
 
@@ -114,9 +114,7 @@ impl Drop for Hold {
 impl Server {
     pub fn new(runtime: &Arc<Runtime>, config: &Config) -> Result<Arc<Server>> {
         runtime.check_running()?;
-        if let Delivery::Queue(queue) = &config.delivery {
-            queue.check()?;
-        }
+        runtime.check_delivery(&config.delivery)?;
         let executor = runtime.executor(&config.delivery, &runtime.io_threads()[0]);
         let server = Arc::new(Server {
             runtime: runtime.clone(),
@@ -130,7 +128,7 @@ impl Server {
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
-            accept_waiting: Mutex::new(None),
+            accept_waiting: Mutex::default(),
             signal: accept::Signal::new()?,
             state: Mutex::new(State {
                 stage: Stage::New,
@@ -191,7 +189,10 @@ impl Server {
         self.check()?;
         self.check_new(&self.state(), "a listener is added before the start")?;
         let listener = Listener::bind(address, options)?;
-        self.state().listeners.push(listener);
+        let mut state = self.state();
+        // Again, since binding took its time: dropped, the listener takes its file with it.
+        self.check_new(&state, "a listener is added before the start")?;
+        state.listeners.push(Arc::new(listener));
         Ok(())
     }
 
@@ -224,9 +225,9 @@ impl Server {
             ));
         }
         state.stage = Stage::Running;
-        let listeners = std::mem::take(&mut state.listeners);
+        let listeners = state.listeners.clone();
         let routes = state.routes.clone();
-        drop(state);
+        // Posted under the lock, so that an end on another thread comes after it.
         for thread in self.runtime.io_threads() {
             let hold = self.take_hold();
             let routes = routes.clone();
@@ -279,23 +280,26 @@ impl Server {
     }
 
     fn end(self: &Arc<Self>, drain: Option<Duration>) {
-        let (before, listeners) = {
+        let (first, listeners) = {
             let mut state = self.state();
             let before = std::mem::replace(&mut state.stage, Stage::Ending);
-            (before, std::mem::take(&mut state.listeners))
+            self.ending.store(true, Ordering::Release);
+            if before != Stage::New {
+                let hold = self.take_hold();
+                let accept = move || accept::end(&hold.0, drain);
+                self.runtime.io_threads()[0].post(Post::Run(Box::new(accept)));
+            }
+            (
+                before != Stage::Ending,
+                std::mem::take(&mut state.listeners),
+            )
         };
-        self.ending.store(true, Ordering::Release);
-        // Of a server that never started: closed here, its files go with them.
-        drop(listeners);
-        if before == Stage::Running {
-            let hold = self.take_hold();
-            let accept = move || accept::end(&hold.0, drain);
-            self.runtime.io_threads()[0].post(Post::Run(Box::new(accept)));
-        } else if before == Stage::Ending && drain == Some(Duration::ZERO) {
-            // A second, impatient shutdown.
-            self.each_shard(Shard::abort);
+        // Now, so that the path is free when this returns. Whose lock is taken right now is removed by the
+        // accept loop, which can wait.
+        for listener in listeners {
+            listener.remove_file_now();
         }
-        if before != Stage::Ending {
+        if first {
             self.let_go();
         }
     }

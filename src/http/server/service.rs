@@ -7,7 +7,9 @@ use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::TARGET_MAX;
 use crate::runtime::delivery::Executor;
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::{Body, Incoming};
@@ -58,6 +60,7 @@ impl Service {
                 "the request target is too long\n",
             ));
         }
+        check_coding(request.headers(), request.version())?;
         let handler = match shard.routes.find(request.method(), uri.path()) {
             Found::Handler(handler) => handler,
             Found::Nothing => return Err(Refusal::text(StatusCode::NOT_FOUND, "404 not found\n")),
@@ -313,6 +316,18 @@ fn check_host(request: &Request<Incoming>, strict: bool) -> Result<(), Refusal> 
         return bad("400 the Host header is not a host\n");
     }
     Ok(())
+}
+
+/// RFC 9112, section 6.1: a coding other than chunked is not understood here.
+fn check_coding(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    let Some(coding) = headers.get(TRANSFER_ENCODING) else {
+        return Ok(());
+    };
+    if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    let text = "501 this transfer coding is not implemented\n";
+    Err(Refusal::text(StatusCode::NOT_IMPLEMENTED, text))
 }
 
 /// A host with an optional numeric port.

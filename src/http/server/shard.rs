@@ -23,7 +23,6 @@ thread_local! {
 }
 
 pub struct Shard {
-    hold: Hold,
     pub thread: Arc<IoThread>,
     pub routes: Arc<Routes>,
     pub executor: Executor,
@@ -42,6 +41,8 @@ pub struct Shard {
     pub live: Cell<usize>,
     /// Wakes the sweep: there is something to do before its next turn.
     changed: Notify,
+    /// Last, and so dropped last: the server's end drops what the fields above share with it.
+    hold: Hold,
 }
 
 impl Shard {
@@ -52,6 +53,7 @@ impl Shard {
         let mut http = http1::Builder::new();
         http.half_close(true)
             .header_read_timeout(None)
+            .max_header_size(server.config.max_head)
             .max_buf_size(server.config.max_head);
         let http_bulk = http.clone();
         http.writev(false);

@@ -118,6 +118,7 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
     /// From now on whatever is written counts as sent: nobody is there to read it.
     pub fn set_sink(&self) {
         self.0.sink.set(true);
+        self.0.blocked.set(false);
     }
 
     pub fn is_sink(&self) -> bool {
@@ -126,6 +127,10 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
 
     /// Puts bytes back that were read and not used: the next reads get them first.
     pub fn put_back(&self, bytes: Bytes) {
+        debug_assert!(
+            !self.0.has_prefix.get(),
+            "hyper has read all that was put back before"
+        );
         self.0.has_prefix.set(!bytes.is_empty());
         self.0.prefix.replace(bytes);
     }
