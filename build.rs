@@ -60,6 +60,7 @@ mod header {
 /**
  * A `hysock_str` as the two arguments of `%.*s`:
  * `printf("%.*s\n", HYSOCK_PRI(name));`
+ * For texts of less than 2 GiB: C takes the length as an int.
  */
 #define HYSOCK_PRI(s) ((int)(s).len), ((s).ptr)
 "#;

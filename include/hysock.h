@@ -50,7 +50,8 @@
  *
  * Configs hold values. A NULL config is all defaults; a config is read once and may be freed at
  * once. It remembers the first setter that was refused, and whoever reads it fails with that
- * message: checking each setter is allowed, never needed. 0 is refused; HYSOCK_FOREVER and
+ * message: checking each setter is allowed, never needed. Setters of a call and headers of an answer
+ * are remembered in the same way, until it is begun or answered. 0 is refused; HYSOCK_FOREVER and
  * HYSOCK_UNLIMITED turn a limit off where that is possible.
  *
  * Callbacks are a function, a `userdata` that it gets, and a `drop` that is called with `userdata`
@@ -65,6 +66,10 @@
  *
  * The end. A shutdown begins it, a wait is the barrier: when it returns HYSOCK_OK, no callback of
  * that handle runs or will run, and its drops have run.
+ *
+ * Descriptors. The library needs its own: a program that closes every descriptor it finds must do so
+ * before hysock_runtime_new(), or calls fail with HYSOCK_E_SYSTEM or HYSOCK_E_PANIC and waits do not
+ * end.
  *
  * Fork. Threads do not survive fork(2): daemonize first. In a child, a runtime and what hangs on
  * it give HYSOCK_E_FORKED, and freeing them leaves the parent's sockets alone. Configs, and
@@ -109,6 +114,7 @@
 /**
  * A `hysock_str` as the two arguments of `%.*s`:
  * `printf("%.*s\n", HYSOCK_PRI(name));`
+ * For texts of less than 2 GiB: C takes the length as an int.
  */
 #define HYSOCK_PRI(s) ((int)(s).len), ((s).ptr)
 
@@ -504,7 +510,8 @@ hysock_status hysock_runtime_shutdown(hysock_runtime *runtime,
  * Wait until the runtime has ended: no callback of anything on it runs or will run, all drops have
  * run, every thread is joined.
  *
- * It begins nothing: call hysock_runtime_shutdown() first. Queues of servers and clients that have
+ * It begins nothing: call hysock_runtime_shutdown() first, as long as servers or clients run it does
+ * not end. Queues of servers and clients that have
  * not ended yet are dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks;
  * HYSOCK_FOREVER waits for as long as it takes.
  *
@@ -513,7 +520,9 @@ hysock_status hysock_runtime_shutdown(hysock_runtime *runtime,
  * callback; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
  * Since: 0.1
  */
-hysock_status hysock_runtime_wait(hysock_runtime *runtime, uint32_t timeout_ms, hysock_error *err);
+hysock_status hysock_runtime_wait(hysock_runtime *runtime,
+                                  uint32_t timeout_ms,
+                                  hysock_error *err);
 
 /**
  * Free a runtime. One that still runs is ended at once: connections are closed and callbacks that
@@ -801,7 +810,11 @@ void hysock_listener_config_free(hysock_listener_config *config);
  * is options; NULL is the defaults, which suit a daemon's control socket.
  *
  * What goes beyond a limit gets an answer where HTTP has one (413, 414, 431, 503), then the
- * connection is closed; other connections do not notice.
+ * connection is closed; other connections do not notice. Limits without a setter: 100 headers (431),
+ * a target of 8 KiB (414), 1,024 requests that wait for callback threads or a queue (503), and 30
+ * seconds in which a client that owes us a body, or the reading of an answer, moves not one byte: then
+ * it is cut off. After an answer to a request that was not read to its end the connection closes when
+ * the client has read it, after 64 MiB more of its data, or after 2 seconds.
  */
 
 /**
@@ -881,7 +894,8 @@ hysock_status hysock_server_config_set_max_requests(hysock_server_config *config
 
 /**
  * Set how long a client may take to send a request head, in milliseconds: 1 or more or
- * HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second.
+ * HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second. A connection that has sent
+ * nothing yet waits for its first head and is under this limit too.
  *
  * Thread: any.
  * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -994,13 +1008,17 @@ hysock_status hysock_server_serve(hysock_runtime *runtime,
  * `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed. The socket
  * file is removed at once.
  *
- * Returns at once; hysock_server_wait() is the barrier. A second call with 0 cuts a drain short.
+ * Returns at once; hysock_server_wait() is the barrier. Another call can shorten a drain, not lengthen
+ * it. A handler that ends its own server best shuts down first and answers then: its client reads
+ * `Connection: close`.
  *
  * Thread: any, also inside callbacks.
  * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
  * Since: 0.1
  */
-hysock_status hysock_server_shutdown(hysock_server *server, uint32_t drain_ms, hysock_error *err);
+hysock_status hysock_server_shutdown(hysock_server *server,
+                                     uint32_t drain_ms,
+                                     hysock_error *err);
 
 /**
  * Begin the end like hysock_server_shutdown(), from a signal handler; answers in flight get the
@@ -1058,6 +1076,8 @@ hysock_status hysock_server_new(hysock_runtime *runtime,
 /**
  * Hand requests with this method and path to `fn`; before the start only.
  *
+ * Methods are case-sensitive, as in HTTP. A path that is there, but not with the method of a request,
+ * gets a 405 that lists its methods, and a path that is nowhere a 404, unless a route takes it.
  * `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
  * `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
  * every path that no other route has, and goes with a `method` of NULL only.
@@ -1220,7 +1240,8 @@ hysock_status hysock_exchange_answer(hysock_exchange *exchange,
  * Keep the exchange beyond the handler's return: from now on it is yours, to be answered on any
  * thread, until hysock_exchange_free(). Only inside the handler, once.
  *
- * It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN.
+ * It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN. An exchange that was answered
+ * already may be kept too, to go on reading the request.
  *
  * Thread: the handler's.
  * Owns: free it with hysock_exchange_free().
@@ -1242,7 +1263,8 @@ hysock_status hysock_exchange_defer(hysock_exchange *exchange, hysock_error *err
 void hysock_exchange_free(hysock_exchange *exchange);
 
 /**
- * What was asked for, as it was sent: path and query.
+ * What was asked for, as it was sent: path and query. Of a request that names a whole URL, as proxies
+ * are sent them, this is the part from the path on.
  *
  * Thread: any, one at a time.
  * Errors: none; absent for a handle that cannot be used.
@@ -1309,7 +1331,8 @@ hysock_status hysock_exchange_add_header(hysock_exchange *exchange,
  * For an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn`
  * does not run.
  *
- * Never while another callback of this exchange runs, and in the server's delivery.
+ * Never while another callback of this exchange runs, and in the server's delivery. Whoever frees the
+ * exchange, `fn` or the thread that was to answer, is free to choose: a second free is passed over.
  *
  * Thread: any, one at a time.
  * Owns: `userdata` until `drop` is called with it, which also happens when this fails.

@@ -180,7 +180,8 @@ pub unsafe extern "C" fn hysock_exchange_answer(
 /// Keep the exchange beyond the handler's return: from now on it is yours, to be answered on any
 /// thread, until hysock_exchange_free(). Only inside the handler, once.
 ///
-/// It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN.
+/// It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN. An exchange that was answered
+/// already may be kept too, to go on reading the request.
 ///
 /// Thread: the handler's.
 /// Owns: free it with hysock_exchange_free().
@@ -215,7 +216,8 @@ pub extern "C" fn hysock_exchange_free(exchange: *mut hysock_exchange) {
     });
 }
 
-/// What was asked for, as it was sent: path and query.
+/// What was asked for, as it was sent: path and query. Of a request that names a whole URL, as proxies
+/// are sent them, this is the part from the path on.
 ///
 /// Thread: any, one at a time.
 /// Errors: none; absent for a handle that cannot be used.
@@ -312,7 +314,8 @@ pub unsafe extern "C" fn hysock_exchange_add_header(
 /// For an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn`
 /// does not run.
 ///
-/// Never while another callback of this exchange runs, and in the server's delivery.
+/// Never while another callback of this exchange runs, and in the server's delivery. Whoever frees the
+/// exchange, `fn` or the thread that was to answer, is free to choose: a second free is passed over.
 ///
 /// Thread: any, one at a time.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.

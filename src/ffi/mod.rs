@@ -47,7 +47,8 @@
 //!
 //! Configs hold values. A NULL config is all defaults; a config is read once and may be freed at
 //! once. It remembers the first setter that was refused, and whoever reads it fails with that
-//! message: checking each setter is allowed, never needed. 0 is refused; HYSOCK_FOREVER and
+//! message: checking each setter is allowed, never needed. Setters of a call and headers of an answer
+//! are remembered in the same way, until it is begun or answered. 0 is refused; HYSOCK_FOREVER and
 //! HYSOCK_UNLIMITED turn a limit off where that is possible.
 //!
 //! Callbacks are a function, a `userdata` that it gets, and a `drop` that is called with `userdata`
@@ -62,6 +63,10 @@
 //!
 //! The end. A shutdown begins it, a wait is the barrier: when it returns HYSOCK_OK, no callback of
 //! that handle runs or will run, and its drops have run.
+//!
+//! Descriptors. The library needs its own: a program that closes every descriptor it finds must do so
+//! before hysock_runtime_new(), or calls fail with HYSOCK_E_SYSTEM or HYSOCK_E_PANIC and waits do not
+//! end.
 //!
 //! Fork. Threads do not survive fork(2): daemonize first. In a child, a runtime and what hangs on
 //! it give HYSOCK_E_FORKED, and freeing them leaves the parent's sockets alone. Configs, and

@@ -100,7 +100,8 @@ pub unsafe extern "C" fn hysock_runtime_shutdown(
 /// Wait until the runtime has ended: no callback of anything on it runs or will run, all drops have
 /// run, every thread is joined.
 ///
-/// It begins nothing: call hysock_runtime_shutdown() first. Queues of servers and clients that have
+/// It begins nothing: call hysock_runtime_shutdown() first, as long as servers or clients run it does
+/// not end. Queues of servers and clients that have
 /// not ended yet are dispatched on the calling thread meanwhile. `timeout_ms` 0 only asks;
 /// HYSOCK_FOREVER waits for as long as it takes.
 ///

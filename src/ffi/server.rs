@@ -121,7 +121,9 @@ fn serve(
 /// `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed. The socket
 /// file is removed at once.
 ///
-/// Returns at once; hysock_server_wait() is the barrier. A second call with 0 cuts a drain short.
+/// Returns at once; hysock_server_wait() is the barrier. Another call can shorten a drain, not lengthen
+/// it. A handler that ends its own server best shuts down first and answers then: its client reads
+/// `Connection: close`.
 ///
 /// Thread: any, also inside callbacks.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
@@ -232,6 +234,8 @@ pub unsafe extern "C" fn hysock_server_new(
 
 /// Hand requests with this method and path to `fn`; before the start only.
 ///
+/// Methods are case-sensitive, as in HTTP. A path that is there, but not with the method of a request,
+/// gets a 405 that lists its methods, and a path that is nowhere a 404, unless a route takes it.
 /// `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
 /// `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
 /// every path that no other route has, and goes with a `method` of NULL only.

@@ -2,7 +2,11 @@
 //! is options; NULL is the defaults, which suit a daemon's control socket.
 //!
 //! What goes beyond a limit gets an answer where HTTP has one (413, 414, 431, 503), then the
-//! connection is closed; other connections do not notice.
+//! connection is closed; other connections do not notice. Limits without a setter: 100 headers (431),
+//! a target of 8 KiB (414), 1,024 requests that wait for callback threads or a queue (503), and 30
+//! seconds in which a client that owes us a body, or the reading of an answer, moves not one byte: then
+//! it is cut off. After an answer to a request that was not read to its end the connection closes when
+//! the client has read it, after 64 MiB more of its data, or after 2 seconds.
 
 use super::boundary;
 use super::config;
@@ -135,7 +139,8 @@ pub extern "C" fn hysock_server_config_set_max_requests(
 }
 
 /// Set how long a client may take to send a request head, in milliseconds: 1 or more or
-/// HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second.
+/// HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second. A connection that has sent
+/// nothing yet waits for its first head and is under this limit too.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.

@@ -4,10 +4,10 @@ use super::gate::Gate;
 use super::io_thread::IoThread;
 use super::queue::Queue;
 use super::{Config, Log, context};
-use crate::error::{Error, Operation, Result};
+use crate::error::{Error, Operation, Result, Status};
 use crate::socket::sys;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -50,6 +50,28 @@ impl Drop for Living {
     }
 }
 
+/// Whether an I/O thread's reactor stands.
+#[derive(Default)]
+struct Began {
+    result: Mutex<Option<Result<()>>>,
+    known: Gate,
+}
+
+/// The thread's side: it is known when this is dropped, whatever became of the thread.
+struct Told(Arc<Began>);
+
+impl Told {
+    fn tell(self, result: Result<()>) {
+        *self.0.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.known.open();
+    }
+}
+
 impl Threads {
     fn spawn(
         &self,
@@ -89,15 +111,19 @@ impl Threads {
 
     /// Starts an I/O thread and waits until its reactor stands.
     pub fn start_io(&self, config: &Config, index: usize, thread: Arc<IoThread>) -> Result<()> {
-        let (send, receive) = mpsc::sync_channel(1);
-        let main = move || thread.main(|ready| drop(send.send(ready)));
+        let began = Arc::new(Began::default());
+        let told = Told(began.clone());
+        let main = move || thread.main(|ready| told.tell(ready));
         self.spawn(config, format!("{}-io-{index}", config.thread_name), main)?;
-        receive.recv().unwrap_or_else(|_| {
-            Err(Error::new(
-                crate::error::Status::Panic,
-                Operation::Start,
-                "an I/O thread ended before it began",
-            ))
+        began.known.wait_until(None);
+        let result = began
+            .result
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        result.unwrap_or_else(|| {
+            let message = "an I/O thread ended before it began";
+            Err(Error::new(Status::Panic, Operation::Start, message))
         })
     }
 

@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+/// How long a connection is idle before it is looked at again.
+const SETTLED: Duration = Duration::from_millis(100);
+
 /// A connection driven by calling threads, one at a time.
 pub struct CallerConnection {
     http: Http<CallerStream>,
@@ -106,6 +109,12 @@ impl CallerConnection {
         self.http.is_reusable(&mut Context::from_waker(&waker)) && !self.caller.is_sink()
     }
 
+    /// Whether bytes came that nobody asked for: the next call would take them for its answer. Asked of
+    /// connections that had time to get some, so that calls in a row need no system call for it.
+    fn is_disturbed(&self) -> bool {
+        self.idle_for() > SETTLED && self.caller.has_unread()
+    }
+
     fn progress(&self) -> Progress {
         Progress {
             sent: self.caller.has_sent(),
@@ -126,8 +135,8 @@ pub fn perform(client: &Arc<Client>, call: &Call, deadline: Option<Instant>) -> 
             armed: true,
         };
         let (mut connection, reused) = match grant {
-            Grant::Connection(connection) => (connection, true),
-            Grant::Place => (open(client, call, deadline)?, false),
+            Grant::Connection(connection) if !connection.is_disturbed() => (connection, true),
+            Grant::Connection(_) | Grant::Place => (open(client, call, deadline)?, false),
         };
         call.set_driver(Driver::Caller(connection.caller.clone()))?;
         let result = connection.run(call, client.config.max_body, deadline);

@@ -164,9 +164,15 @@ impl Failure {
             );
         };
         let (status, what) = if error.is_parse_too_large() {
-            (Status::TooLarge, "the head of the answer is too large")
+            (
+                Status::TooLarge,
+                "the head of the answer has more than 100 headers, is too long, or announces too much",
+            )
         } else if error.is_parse() {
-            (Status::Protocol, "the answer is not HTTP/1.1")
+            (
+                Status::Protocol,
+                "the head of the answer is malformed, or no HTTP/1 at all",
+            )
         } else {
             match self.io() {
                 Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {

@@ -1,6 +1,7 @@
 //! The stream of a calling thread.
 
 use super::{fill, send};
+use crate::socket::sys;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -78,6 +79,10 @@ impl Caller {
     /// Whether the peer stopped reading: the connection cannot be used again.
     pub fn is_sink(&self) -> bool {
         self.sink.load(Ordering::Relaxed)
+    }
+
+    pub fn has_unread(&self) -> bool {
+        sys::unread(&self.fd) > 0
     }
 
     pub fn set_deadline(&self, deadline: Option<Instant>) {
