@@ -17,7 +17,7 @@ use crate::socket::stream::Caller;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Version};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ pub struct Call {
     strand: Option<Strand>,
     /// Where it stands in the client's list, under that list's lock.
     place: AtomicUsize,
+    /// Cancelled, for a look without the lock.
+    cut: AtomicBool,
     state: Mutex<State>,
     /// Written once, by whoever drives the call; read without the lock.
     answer: OnceLock<Answer>,
@@ -84,6 +86,7 @@ impl Call {
             client: client.clone(),
             strand,
             place: AtomicUsize::new(0),
+            cut: AtomicBool::new(false),
             state: Mutex::new(State {
                 stage: Stage::New,
                 request,
@@ -267,6 +270,7 @@ impl Call {
             return;
         }
         state.cancelled = Some(error);
+        self.cut.store(true, Ordering::Release);
         // Under the lock: the driver cannot go on to its next use of the connection meanwhile.
         match &mut state.driver {
             Driver::None => {}
@@ -289,7 +293,13 @@ impl Call {
     }
 
     pub(super) fn withdraw(&self) {
-        self.state().withdrawn = true;
+        {
+            let mut state = self.state();
+            state.withdrawn = true;
+            if matches!(state.stage, Stage::Done(_)) {
+                return;
+            }
+        }
         self.end_with(Error::new(
             Status::Cancelled,
             Operation::None,
@@ -326,6 +336,11 @@ impl Call {
         }
         self.poll_cancelled(thread, waker)?;
         Ok(false)
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
     }
 
     /// For the task that works on it: the cancel's error, or its waker is kept.

@@ -172,12 +172,22 @@ async fn limit<T>(
     f: impl Future<Output = T>,
 ) -> Result<T> {
     let mut f = pin!(f);
+    // A worker's task has one waker for its life: it is left with the call once.
+    let mut known = false;
     let cancellable = poll_fn(|cx| {
         // First: a call that was cancelled before it began is not sent.
-        if let Err(error) = call.poll_cancelled(thread, cx.waker()) {
-            return Poll::Ready(Err(error));
+        if !call.is_cut()
+            && let Poll::Ready(value) = f.as_mut().poll(cx)
+        {
+            return Poll::Ready(Ok(value));
         }
-        f.as_mut().poll(cx).map(Ok)
+        if !known || call.is_cut() {
+            known = true;
+            if let Err(error) = call.poll_cancelled(thread, cx.waker()) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Pending
     });
     match deadline {
         None => cancellable.await,
