@@ -2,7 +2,8 @@
 //! thread of the library takes part, unless the server's backlog is full.
 
 use super::Client;
-use super::call::{Call, Driver};
+use super::call::Call;
+use super::cancel::Driver;
 use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
 use super::transfer::{Failure, Http, Progress};

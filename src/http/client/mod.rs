@@ -3,6 +3,7 @@
 
 mod call;
 mod caller;
+mod cancel;
 mod pool;
 mod reactor;
 mod request;

@@ -1,7 +1,8 @@
 //! One request received, and the answer to it.
 
 use super::Server;
-use crate::error::{Error, Operation, Result, Status};
+use super::answer::{Stage, State, answer_status, shut_down};
+use crate::error::{Error, Result};
 use crate::http::body::Collected;
 use crate::http::headers;
 use crate::http::parent::{Child, Keep, Parent};
@@ -9,7 +10,7 @@ use crate::runtime::Level;
 use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::io_thread::IoThread;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
 use std::any::Any;
@@ -39,37 +40,6 @@ pub struct Exchange {
     state: Mutex<State>,
 }
 
-struct State {
-    stage: Stage,
-    /// The answer: its headers are set one by one, the rest comes with `answer`.
-    headers: HeaderMap,
-    status: StatusCode,
-    body: Bytes,
-    /// Where small bodies are copied to, again and again.
-    space: BytesMut,
-    /// The first header that was refused: the answer must not go out without it.
-    refused: Option<Box<Error>>,
-    /// For a handler that runs elsewhere.
-    handler: Option<Arc<Handler>>,
-    on_gone: Option<GoneFn>,
-    /// The user has let go of it: nothing is called any more.
-    released: bool,
-    /// The connection's task, when it waits for the answer.
-    waiting: Option<std::task::Waker>,
-    /// Calls that are cancelled when the exchange ends.
-    children: Vec<Weak<dyn Child>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Open,
-    Answered,
-    /// The answer has left for the socket.
-    Sent,
-    Gone,
-    ShutDown,
-}
-
 impl Exchange {
     pub(super) fn new(
         server: Arc<Server>,
@@ -87,19 +57,7 @@ impl Exchange {
             deferred: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             face: Face::new(),
-            state: Mutex::new(State {
-                stage: Stage::Open,
-                headers: HeaderMap::new(),
-                status: StatusCode::OK,
-                body: Bytes::new(),
-                space: BytesMut::new(),
-                refused: None,
-                handler: None,
-                on_gone: None,
-                released: false,
-                waiting: None,
-                children: Vec::new(),
-            }),
+            state: Mutex::default(),
         })
     }
 
@@ -114,15 +72,7 @@ impl Exchange {
         *this.deferred.get_mut() = false;
         *this.quiet.get_mut() = false;
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state.stage = Stage::Open;
-        state.refused = None;
-        state.handler = None;
-        state.on_gone = None;
-        state.released = false;
-        state.waiting = None;
-        state.children.clear();
-        state.headers = std::mem::take(&mut this.request.headers);
-        state.headers.clear();
+        state.reset(std::mem::take(&mut this.request.headers));
         // What points into hyper's read buffer would keep it from being used again.
         this.request.uri = http::Uri::default();
         true
@@ -380,43 +330,6 @@ impl Exchange {
     }
 }
 
-impl State {
-    fn check_open(&self) -> Result<()> {
-        match self.stage {
-            Stage::Open => Ok(()),
-            Stage::Answered | Stage::Sent => Err(Error::state("the exchange was answered already")),
-            Stage::Gone => Err(Error::new(
-                Status::Closed,
-                Operation::Send,
-                "the client has closed the connection before it was answered",
-            )),
-            Stage::ShutDown => Err(shut_down()),
-        }
-    }
-
-    /// The user's bytes as ours.
-    fn copy_body(&mut self, body: &[u8]) -> Bytes {
-        const SMALL: usize = 1024;
-        if body.len() > SMALL {
-            return Bytes::copy_from_slice(body);
-        }
-        // Used again as soon as the answers before have been written: no allocation for each.
-        if self.space.capacity() < body.len() {
-            self.space.reserve(4 * SMALL);
-        }
-        self.space.extend_from_slice(body);
-        self.space.split().freeze()
-    }
-
-    fn set_internal_error(&mut self) {
-        self.status = StatusCode::INTERNAL_SERVER_ERROR;
-        self.headers.clear();
-        let text = http::HeaderValue::from_static("text/plain");
-        self.headers.insert(CONTENT_TYPE, text);
-        self.body = Bytes::from_static(b"500 internal server error\n");
-    }
-}
-
 impl Parent for Exchange {
     fn node(self: Arc<Self>) -> Arc<dyn Node> {
         self
@@ -486,26 +399,4 @@ impl Node for Exchange {
         };
         drop((handler, on_gone));
     }
-}
-
-fn shut_down() -> Error {
-    Error::new(
-        Status::ShutDown,
-        Operation::Send,
-        "the server has ended before the exchange was answered",
-    )
-}
-
-fn answer_status(http_status: i32, no_body: bool) -> Result<StatusCode> {
-    if !(200..=599).contains(&http_status) {
-        return Err(Error::argument(format!(
-            "{http_status} is not a status of an answer (200 to 599)"
-        )));
-    }
-    if matches!(http_status, 204 | 304) && !no_body {
-        return Err(Error::argument(format!(
-            "an answer with status {http_status} has no body"
-        )));
-    }
-    Ok(StatusCode::from_u16(http_status as u16).expect("in range"))
 }

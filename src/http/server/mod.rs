@@ -1,6 +1,7 @@
 //! The server: listeners, connections that stay on one I/O thread for life, and exchanges.
 
 mod accept;
+mod answer;
 mod connection;
 mod exchange;
 mod routes;

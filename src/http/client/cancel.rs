@@ -1,0 +1,143 @@
+//! Ending a call early, and who must hear of it.
+
+use super::call::{Call, Stage};
+use super::pool::Seat;
+use crate::error::{Error, Operation, Result, Status};
+use crate::http::parent::Child;
+use crate::runtime::io_thread::IoThread;
+use crate::socket::stream::Caller;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+/// What a cancel must wake.
+pub enum Driver {
+    None,
+    /// A thread waits for a place.
+    Seat(Arc<Seat>),
+    /// A thread waits for its connect.
+    Connect(Arc<Seat<Result<OwnedFd>>>),
+    /// A thread is at work on this connection.
+    Caller(Arc<Caller>),
+    /// A task of this thread works on it, or will.
+    Reactor(Arc<IoThread>, Option<Waker>),
+}
+
+impl Call {
+    /// Ends the call early, from any thread. Nothing happens to one that has ended.
+    pub fn cancel(&self) -> Result<()> {
+        self.check()?;
+        self.end_with(Error::new(
+            Status::Cancelled,
+            Operation::None,
+            "the call was cancelled",
+        ));
+        Ok(())
+    }
+
+    /// The client ends before the call.
+    pub(super) fn cut(&self) {
+        let message = "the client was shut down before the call had ended";
+        self.end_with(Error::new(Status::ShutDown, Operation::None, message));
+    }
+
+    fn end_with(&self, error: Error) {
+        let mut state = self.state();
+        if state.cancelled.is_some() || matches!(state.stage, Stage::Done(_)) {
+            return;
+        }
+        state.cancelled = Some(error);
+        self.cut.store(true, Ordering::Release);
+        // Under the lock: the driver cannot go on to its next use of the connection meanwhile.
+        match &mut state.driver {
+            Driver::None => {}
+            Driver::Seat(seat) => seat.leave(),
+            Driver::Connect(seat) => seat.leave(),
+            Driver::Caller(caller) => caller.shutdown(),
+            Driver::Reactor(thread, waker) => {
+                if let Some(waker) = waker.take() {
+                    thread.wake(waker);
+                }
+            }
+        }
+    }
+
+    /// What free does: cancels, and `done` no longer runs.
+    pub fn release(&self) {
+        if self.check().is_ok() {
+            self.withdraw();
+        }
+    }
+
+    pub(super) fn withdraw(&self) {
+        {
+            let mut state = self.state();
+            state.withdrawn = true;
+            if matches!(state.stage, Stage::Done(_)) {
+                return;
+            }
+        }
+        self.end_with(Error::new(
+            Status::Cancelled,
+            Operation::None,
+            "the call was freed",
+        ));
+    }
+
+    /// Says what to wake from now on; the cancel's error once there was one.
+    pub fn set_driver(&self, driver: Driver) -> Result<()> {
+        let mut state = self.state();
+        if let Some(error) = &state.cancelled {
+            return Err(error.clone());
+        }
+        state.driver = driver;
+        Ok(())
+    }
+
+    /// Takes a call that waits for a connection; only the first who asks gets it.
+    pub fn claim(&self) -> bool {
+        let mut state = self.state();
+        if let Driver::Reactor(thread, waker) = &mut state.driver
+            && let Some(waker) = waker.take()
+        {
+            // Its watch ends.
+            thread.wake(waker);
+        }
+        !std::mem::replace(&mut state.claimed, true)
+    }
+
+    /// For the watch over a waiting call: whether it was claimed, or the cancel's error.
+    pub fn poll_claimed(&self, thread: &Arc<IoThread>, waker: &Waker) -> Result<bool> {
+        if self.state().claimed {
+            return Ok(true);
+        }
+        self.poll_cancelled(thread, waker)?;
+        Ok(false)
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// For the task that works on it: the cancel's error, or its waker is kept.
+    pub fn poll_cancelled(&self, thread: &Arc<IoThread>, waker: &Waker) -> Result<()> {
+        let mut state = self.state();
+        if let Some(error) = &state.cancelled {
+            return Err(error.clone());
+        }
+        match &mut state.driver {
+            Driver::Reactor(_, Some(known)) if known.will_wake(waker) => {}
+            driver => *driver = Driver::Reactor(thread.clone(), Some(waker.clone())),
+        }
+        Ok(())
+    }
+}
+
+impl Child for Call {
+    fn parent_ended(&self) {
+        let message = "the exchange that the call was made for has ended";
+        self.end_with(Error::new(Status::Cancelled, Operation::None, message));
+    }
+}
