@@ -93,7 +93,7 @@ int main(int argc, char **argv) {
     hysock_server_config_free(config); /* it was read; the server keeps nothing of it */
     if (hysock_server_add_route(server, "GET", "/", hello, NULL, NULL, &err) != HYSOCK_OK)
         fail("GET /", &err);
-    /* Without this route another method of / would get 405 from the library, with an Allow header. */
+    /* Without this route another method of / would get a 405 with an Allow header. */
     if (hysock_server_add_route(server, NULL, "/", not_found, NULL, NULL, &err) != HYSOCK_OK)
         fail("other methods", &err);
     if (hysock_server_add_route(server, NULL, NULL, not_found, NULL, NULL, &err) != HYSOCK_OK)

@@ -37,6 +37,8 @@ PROGRAMS = {
     "test_deadlines": [()],
     "test_errno": [()],
     "test_paths": [()],
+    "test_limits": [()],
+    "test_races": [()],
 }
 RUNS = [(name, args) for name, all_args in PROGRAMS.items() for args in all_args]
 

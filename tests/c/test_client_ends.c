@@ -276,6 +276,31 @@ static void ended(hysock_client *client) {
     CHECK_STATUS(status, HYSOCK_E_SHUT_DOWN);
 }
 
+/* A client without a runtime: its end has nobody but the performing thread itself. */
+static void ended_bare(const host *h) {
+    performing p;
+    hysock_client *bare = NULL;
+    long arrived = latch_count(&hung.arrived);
+    CHECK_OK(hysock_client_new(NULL, h->path, HYSOCK_NTS, NULL, &bare, ERR));
+    CHECK_STATUS(hysock_client_wait(bare, 20, ERR), HYSOCK_E_TIMED_OUT);
+    latch_init(&p.ended);
+    p.call = new_call(bare, "GET", "/hang");
+    pthread_t thread = thread_start(perform_hanging, &p);
+    LATCH_AWAIT(&hung.arrived, arrived + 1);
+    int64_t began = now_ms();
+    CHECK_OK(hysock_client_shutdown(bare, 200, ERR));
+    CHECK_STATUS(hysock_client_wait(bare, 20, ERR), HYSOCK_E_TIMED_OUT);
+    CHECK_OK(hysock_client_wait(bare, (uint32_t)check_ms(DEADLINE_MS), ERR));
+    int64_t took = now_ms() - began;
+    CHECK(took >= 195 && took < check_ms(1200));
+    thread_join(thread);
+    CHECK_STATUS(p.status, HYSOCK_E_SHUT_DOWN);
+    CHECK_STATUS(hysock_call_error(p.call, ERR), HYSOCK_E_SHUT_DOWN);
+    hysock_call_free(p.call);
+    ended(bare);
+    hysock_client_free(bare);
+}
+
 int main(int argc, char **argv) {
     host h;
     check_start();
@@ -291,6 +316,7 @@ int main(int argc, char **argv) {
     parent(&h, true);
     ended(client);
     hysock_client_free(client);
+    ended_bare(&h);
     free_hung();
     host_stop(&h);
     return check_end();

@@ -125,6 +125,48 @@ static void free_inside(const char *order, bool defers) {
     CHECK(access(e.h.path, F_OK) != 0);
 }
 
+static void on_log(int32_t level, hysock_str line, void *userdata) {
+    (void)level;
+    (void)line;
+    (void)userdata;
+}
+
+static void on_served(hysock_exchange *exchange, void *userdata) {
+    (void)userdata;
+    answer_text(exchange, 200, "x");
+}
+
+/* A runtime that logs, freed as it runs: all of its threads end. */
+static void free_logging(bool serves, uint32_t callback_threads) {
+    host h;
+    latch drops;
+    latch_init(&drops);
+    int threads = thread_count();
+    hysock_runtime_config *config = hysock_runtime_config_new();
+    CHECK_OK(hysock_runtime_config_set_callback_threads(config, callback_threads));
+    host_open(&h, delivery, config);
+    hysock_runtime_config_free(config);
+    CHECK_OK(hysock_runtime_on_log(h.runtime, HYSOCK_LOG_DEBUG, h.queue, on_log, &drops, count_drop,
+                                   ERR));
+    if (serves) {
+        host_serve(&h, NULL, on_served, &drops, count_drop);
+        CHECK_INT(raw_get(h.path, "/"), 200);
+        hysock_server_free(h.server);
+    }
+    hysock_runtime_free(h.runtime);
+    LATCH_AWAIT(&drops, serves ? 2 : 1);
+    if (delivery == QUEUE) {
+        latch_add(&h.dispatch_end, 1);
+        hysock_queue_wake(h.queue);
+        thread_join(h.dispatcher);
+        hysock_queue_free(h.queue);
+    }
+    for (int64_t end = now_ms() + check_ms(DEADLINE_MS); thread_count() > threads; take_ms(1))
+        CHECK(now_ms() < end);
+    CHECK_INT(latch_count(&drops), serves ? 2 : 1);
+    CHECK_INT(hysock_handles_live(HYSOCK_KIND_ANY), 0);
+}
+
 int main(int argc, char **argv) {
     check_start();
     delivery = delivery_parse(argc, argv);
@@ -135,5 +177,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
         for (int defers = 0; defers < 2; defers++)
             free_inside(orders[i], defers == 1);
+    for (int i = 0; i < check_rounds(20, 4); i++)
+        free_logging(i % 2 == 1, i % 4 < 2 ? 1 : 4);
     return check_end();
 }

@@ -15,13 +15,15 @@ static void on_drop(void *userdata) { latch_add(userdata, 1); }
 #define GET_ROOT "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 /* A host whose queue nobody dispatches but the test: host_stop() treats it like the pool's. */
-static void queue_host(host *h, latch *drops) {
+static void queue_host_of(host *h, hysock_exchange_fn fn, void *userdata, hysock_drop_fn drop) {
     host_open(h, POOL, NULL);
     CHECK_OK(hysock_queue_new(h->runtime, &h->queue, ERR));
     hysock_server_config *config = hysock_server_config_new();
     CHECK_OK(hysock_server_config_set_queue(config, h->queue));
-    host_serve(h, config, handler, drops, on_drop);
+    host_serve(h, config, fn, userdata, drop);
 }
+
+static void queue_host(host *h, latch *drops) { queue_host_of(h, handler, drops, on_drop); }
 
 static bool readable(const host *h) { return raw_poll(hysock_queue_fd(h->queue), POLLIN, 0) != 0; }
 
@@ -342,6 +344,250 @@ static void calls_itself(void) {
     CHECK_INT(latch_count(&calls), 20);
 }
 
+/* ---- exchanges that are kept ---- */
+
+typedef struct kept {
+    hysock_exchange *exchange;
+    bool watched;
+    latch arrived;
+    latch gone;
+    latch gone_drops;
+} kept;
+
+static void on_gone(hysock_exchange *exchange, void *userdata) {
+    kept *k = userdata;
+    (void)exchange;
+    latch_add(&k->gone, 1);
+}
+
+static void on_gone_drop(void *userdata) {
+    kept *k = userdata;
+    latch_add(&k->gone_drops, 1);
+}
+
+static void keep(hysock_exchange *exchange, void *userdata) {
+    kept *k = userdata;
+    CHECK_OK(hysock_exchange_defer(exchange, ERR));
+    if (k->watched)
+        CHECK_OK(hysock_exchange_on_gone(exchange, on_gone, k, on_gone_drop, ERR));
+    k->exchange = exchange;
+    latch_add(&k->arrived, 1);
+}
+
+/* One request is with its handler, which kept it. */
+static void kept_start(kept *k, host *h, raw *r, bool watched) {
+    memset(k, 0, sizeof(*k));
+    latch_init(&k->arrived);
+    latch_init(&k->gone);
+    latch_init(&k->gone_drops);
+    k->watched = watched;
+    queue_host_of(h, keep, k, NULL);
+    raw_open(r, h->path);
+    raw_text(r, GET_ROOT);
+    CHECK_INT(hysock_queue_dispatch(h->queue, 1, (uint32_t)check_ms(DEADLINE_MS)), 1);
+    CHECK_INT(latch_count(&k->arrived), 1);
+    CHECK(!readable(h));
+}
+
+/* The client has left, and on_gone waits in the queue: a free withdraws it. */
+static void freed_before_gone(void) {
+    for (int i = 0; i < check_rounds(20, 4); i++) {
+        host h;
+        kept k;
+        raw r;
+        kept_start(&k, &h, &r, true);
+        raw_close(&r);
+        CHECK(raw_poll(hysock_queue_fd(h.queue), POLLIN, check_ms(DEADLINE_MS)) & POLLIN);
+        hysock_exchange_free(k.exchange);
+        for (int64_t end = now_ms() + check_ms(DEADLINE_MS);
+             readable(&h) || latch_count(&k.gone_drops) == 0;) {
+            CHECK(now_ms() < end);
+            CHECK(hysock_queue_dispatch(h.queue, 64, 10) >= 0);
+        }
+        host_stop(&h);
+        CHECK_INT(latch_count(&k.gone), 0);
+        CHECK_INT(latch_count(&k.gone_drops), 1);
+    }
+}
+
+/* The queue is freed while an exchange is kept: everything ends all the same. */
+static void freed_while_kept(bool watched, bool leaves) {
+    host h;
+    kept k;
+    raw r;
+    kept_start(&k, &h, &r, watched);
+    if (leaves) {
+        raw_close(&r);
+        if (watched) /* on_gone waits in the queue */
+            CHECK(raw_poll(hysock_queue_fd(h.queue), POLLIN, check_ms(DEADLINE_MS)) & POLLIN);
+    }
+    hysock_queue_free(h.queue);
+    h.queue = NULL;
+    CHECK_OK(hysock_runtime_shutdown(h.runtime, 50, ERR));
+    WAIT_OK(hysock_runtime_wait, h.runtime);
+    WAIT_OK(hysock_server_wait, h.server);
+    CHECK_INT(latch_count(&k.gone), 0);
+    CHECK_INT(latch_count(&k.gone_drops), watched ? 1 : 0);
+    hysock_status status = hysock_exchange_answer(k.exchange, 200, NULL, "x", 1, ERR);
+    CHECK(status == HYSOCK_E_SHUT_DOWN || status == HYSOCK_E_CLOSED);
+    hysock_exchange_free(k.exchange);
+    if (!leaves)
+        raw_close(&r);
+    hysock_server_free(h.server);
+    h.server = NULL;
+    host_stop(&h);
+}
+
+/* ---- whose queue it is ---- */
+
+static void on_log(int32_t level, hysock_str line, void *userdata) {
+    (void)level;
+    (void)line;
+    (void)userdata;
+}
+
+/* A queue is for its own runtime alone. */
+static void of_another_runtime(void) {
+    host h;
+    latch drops;
+    hysock_runtime *other = NULL;
+    hysock_queue *queue = NULL;
+    hysock_server *server = NULL;
+    hysock_client *client = NULL;
+    latch_init(&drops);
+    host_open(&h, POOL, NULL);
+    CHECK_OK(hysock_runtime_new(NULL, &other, ERR));
+    CHECK_OK(hysock_queue_new(other, &queue, ERR));
+    hysock_server_config *sc = hysock_server_config_new();
+    hysock_client_config *cc = hysock_client_config_new();
+    CHECK_OK(hysock_server_config_set_queue(sc, queue));
+    CHECK_OK(hysock_client_config_set_queue(cc, queue));
+    CHECK_STATUS(hysock_server_new(h.runtime, sc, &server, ERR), HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "queue");
+    CHECK(server == NULL);
+    CHECK_STATUS(hysock_server_serve(h.runtime, h.path, HYSOCK_NTS, sc, handler, &drops, on_drop,
+                                     &server, ERR),
+                 HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_INT(latch_count(&drops), 1);
+    CHECK(server == NULL && access(h.path, F_OK) != 0);
+    CHECK_STATUS(hysock_client_new(h.runtime, h.path, HYSOCK_NTS, cc, &client, ERR),
+                 HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "queue");
+    CHECK_STATUS(hysock_client_new(NULL, h.path, HYSOCK_NTS, cc, &client, ERR),
+                 HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "queue");
+    CHECK(client == NULL);
+    CHECK_STATUS(
+        hysock_runtime_on_log(h.runtime, HYSOCK_LOG_DEBUG, queue, on_log, &drops, on_drop, ERR),
+        HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "queue");
+    CHECK_INT(latch_count(&drops), 2);
+    /* With its own runtime the same configs are good. */
+    CHECK_OK(hysock_server_new(other, sc, &server, ERR));
+    CHECK_OK(hysock_client_new(other, h.path, HYSOCK_NTS, cc, &client, ERR));
+    hysock_server_free(server);
+    hysock_client_free(client);
+    hysock_server_config_free(sc);
+    hysock_client_config_free(cc);
+    CHECK_OK(hysock_runtime_shutdown(other, 0, ERR));
+    WAIT_OK(hysock_runtime_wait, other);
+    /* And when that runtime has ended, so has its queue. */
+    CHECK_STATUS(hysock_queue_dispatch(queue, 1, 0), HYSOCK_E_SHUT_DOWN);
+    CHECK_STATUS(hysock_queue_dispatch(queue, 1, HYSOCK_FOREVER), HYSOCK_E_SHUT_DOWN);
+    hysock_runtime_free(other);
+    CHECK_STATUS(hysock_queue_dispatch(queue, 1, HYSOCK_FOREVER), HYSOCK_E_SHUT_DOWN);
+    hysock_queue_free(queue);
+    host_stop(&h);
+}
+
+/* A dispatch that waits when the runtime ends: it ends too. */
+static void ends_with_its_runtime(void) {
+    host h;
+    host_open(&h, POOL, NULL);
+    CHECK_OK(hysock_queue_new(h.runtime, &h.queue, ERR));
+    pthread_t thread = thread_start(dispatch_until_freed, &h);
+    CHECK_OK(hysock_runtime_shutdown(h.runtime, 0, ERR));
+    WAIT_OK(hysock_runtime_wait, h.runtime);
+    thread_join(thread);
+    CHECK_STATUS(hysock_queue_dispatch(h.queue, 1, HYSOCK_FOREVER), HYSOCK_E_SHUT_DOWN);
+    host_stop(&h);
+}
+
+/* ---- a call for an exchange, with another delivery ---- */
+
+typedef struct proxy {
+    kept k;
+    hysock_client *client;
+    hysock_call *call;
+    latch completions;
+    latch drops;
+} proxy;
+
+static void on_upstream(hysock_call *call, hysock_status status, void *userdata) {
+    proxy *p = userdata;
+    (void)call;
+    CHECK(status < 0);
+    latch_add(&p->completions, 1);
+}
+
+static void on_upstream_drop(void *userdata) {
+    proxy *p = userdata;
+    latch_add(&p->drops, 1);
+}
+
+static void on_proxy(hysock_exchange *exchange, void *userdata) {
+    proxy *p = userdata;
+    keep(exchange, &p->k);
+    p->call = new_call(p->client, "GET", "/");
+    CHECK_OK(hysock_call_set_parent(p->call, exchange));
+    CHECK_OK(hysock_call_start(p->call, on_upstream, p, on_upstream_drop, ERR));
+}
+
+/* The call is in the pool's hands and its exchange in the queue's: the end waits for both. */
+static void parent_elsewhere(bool watched, bool leaves) {
+    host h;
+    proxy p;
+    raw r, upstream;
+    char path[108];
+    memset(&p, 0, sizeof(p));
+    latch_init(&p.completions);
+    latch_init(&p.drops);
+    latch_init(&p.k.arrived);
+    latch_init(&p.k.gone);
+    latch_init(&p.k.gone_drops);
+    p.k.watched = watched;
+    int listener = raw_listen(temp_path(path, "upstream"));
+    queue_host_of(&h, on_proxy, &p, NULL);
+    CHECK_OK(hysock_client_new(h.runtime, path, HYSOCK_NTS, NULL, &p.client, ERR));
+    raw_open(&r, h.path);
+    raw_text(&r, GET_ROOT);
+    CHECK_INT(hysock_queue_dispatch(h.queue, 1, (uint32_t)check_ms(DEADLINE_MS)), 1);
+    raw_accept(&upstream, listener);
+    CHECK(raw_head(&upstream) > 0); /* it is on its way, and hangs */
+    if (leaves) {
+        raw_close(&r);
+        if (watched)
+            CHECK(raw_poll(hysock_queue_fd(h.queue), POLLIN, check_ms(DEADLINE_MS)) & POLLIN);
+    }
+    CHECK_OK(hysock_runtime_shutdown(h.runtime, 0, ERR));
+    WAIT_OK(hysock_runtime_wait, h.runtime);
+    CHECK(latch_count(&p.completions) <= 1);
+    CHECK_INT(latch_count(&p.drops), 1);
+    CHECK(latch_count(&p.k.gone) <= 1);
+    CHECK_INT(latch_count(&p.k.gone_drops), watched ? 1 : 0);
+    hysock_call_free(p.call);
+    hysock_exchange_free(p.k.exchange);
+    hysock_client_free(p.client);
+    hysock_server_free(h.server);
+    h.server = NULL;
+    host_stop(&h);
+    if (!leaves)
+        raw_close(&r);
+    raw_close(&upstream);
+    close(listener);
+    unlink(path);
+}
+
 int main(void) {
     check_start();
     latch_init(&handled);
@@ -351,5 +597,12 @@ int main(void) {
     freed_while_waiting();
     freed_while_dispatched();
     calls_itself();
+    freed_before_gone();
+    of_another_runtime();
+    ends_with_its_runtime();
+    for (int i = 0; i < 4; i++) {
+        freed_while_kept(i % 2 == 1, i / 2 == 1);
+        parent_elsewhere(i % 2 == 1, i / 2 == 1);
+    }
     return check_end();
 }

@@ -65,6 +65,14 @@ static void lines(const char *path) {
     };
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
         text(path, broken[i], 400, true);
+    /* A coding that the server does not know, before the one that it does. */
+    text(path, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+         501, true);
+    text(path,
+         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n"
+         "0\r\n\r\n",
+         501, true);
     static const char nul[] = "GET / HTTP/1.1\r\nHost: x\r\na: b\0c\r\n\r\n";
     expect(path, "a NUL in a header", nul, sizeof(nul) - 1, 400, true);
     static const char tls[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzzzzz";

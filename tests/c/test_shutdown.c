@@ -271,6 +271,42 @@ static void would_deadlock(void) {
     host_stop(&h);
 }
 
+typedef struct dropped {
+    host *h;
+    latch drops;
+} dropped;
+
+static void on_dropped(hysock_exchange *exchange, void *userdata) {
+    (void)userdata;
+    answer_text(exchange, 200, "x");
+}
+
+static void on_dropped_drop(void *userdata) {
+    dropped *d = userdata;
+    uint32_t forever = HYSOCK_FOREVER;
+    CHECK_STATUS(hysock_server_wait(d->h->server, forever, ERR), HYSOCK_E_WOULD_DEADLOCK);
+    CHECK_ERR(HYSOCK_E_WOULD_DEADLOCK, "hysock_server_wait");
+    CHECK_STATUS(hysock_runtime_wait(d->h->runtime, forever, ERR), HYSOCK_E_WOULD_DEADLOCK);
+    latch_add(&d->drops, 1);
+}
+
+/* A drop is a callback like any other. */
+static void wait_in_a_drop(void) {
+    host h;
+    dropped d;
+    d.h = &h;
+    latch_init(&d.drops);
+    host_open(&h, delivery, NULL);
+    host_serve(&h, NULL, on_dropped, &d, on_dropped_drop);
+    CHECK_INT(raw_get(h.path, "/"), 200);
+    CHECK_OK(hysock_server_shutdown(h.server, 0, ERR));
+    LATCH_AWAIT(&d.drops, 1);
+    wait_server(&h);
+    CHECK_INT(latch_count(&d.drops), 1);
+    free_server(&h);
+    host_stop(&h);
+}
+
 /* ---- a signal handler ---- */
 
 static hysock_server *signalled;
@@ -368,6 +404,7 @@ int main(int argc, char **argv) {
     drain_aborts(false);
     drain_aborts(true);
     would_deadlock();
+    wait_in_a_drop();
     from_a_signal();
     call_in_flight(false);
     call_in_flight(true);

@@ -281,25 +281,22 @@ impl Server {
     }
 
     fn end(self: &Arc<Self>, drain: Option<Duration>) {
-        let (first, listeners) = {
+        let first = {
             let mut state = self.state();
             let before = std::mem::replace(&mut state.stage, Stage::Ending);
             self.ending.store(true, Ordering::Release);
+            // Before the accept loop hears of it, so that the path is free when this returns. Whose lock is
+            // held by another starter right now is removed by the accept loop, which can wait.
+            for listener in std::mem::take(&mut state.listeners) {
+                listener.remove_file_now();
+            }
             if before != Stage::New {
                 let hold = self.take_hold();
                 let accept = move || accept::end(&hold.0, drain);
                 self.runtime.io_threads()[0].post(Post::Run(Box::new(accept)));
             }
-            (
-                before != Stage::Ending,
-                std::mem::take(&mut state.listeners),
-            )
+            before != Stage::Ending
         };
-        // Now, so that the path is free when this returns. Whose lock is taken right now is removed by the
-        // accept loop, which can wait.
-        for listener in listeners {
-            listener.remove_file_now();
-        }
         if first {
             self.let_go();
         }
