@@ -86,6 +86,8 @@ pub const LOG_QUEUE: usize = 256;
 /// After an early answer: how much and how long a client may go on sending.
 pub const LINGER_BYTES: u64 = 64 * MIB;
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
+/// Exchanges that an I/O thread keeps for the next requests.
+pub const SPARE_EXCHANGES: usize = 64;
 /// A peer that owes bytes, or owes the reading of ours, and moves none for so long is gone.
 pub const PROGRESS_TIME: Duration = Duration::from_secs(30);
 /// Connections per I/O thread that keep their HTTP state between requests; the longest idle ones beyond

@@ -44,7 +44,7 @@ pub enum Stage {
 }
 
 impl State {
-    /// For the connection's next request, whose answer gets this map.
+    /// For the thread's next request, whose answer gets this map.
     pub fn reset(&mut self, mut spare: HeaderMap) {
         spare.clear();
         *self = State {

@@ -60,8 +60,6 @@ pub struct Link {
     answering: Cell<bool>,
     /// The answer went out before the request was read to its end.
     pub early: Cell<bool>,
-    /// An exchange that has ended, for the next request.
-    spare: RefCell<Option<Arc<Exchange>>>,
 }
 
 impl Link {
@@ -81,7 +79,6 @@ impl Link {
             bulk: Cell::new(false),
             answering: Cell::new(false),
             early: Cell::new(false),
-            spare: RefCell::new(None),
         })
     }
 
@@ -112,7 +109,7 @@ impl Link {
     /// The exchange of a request that has come.
     pub fn begin_exchange(&self, head: request::Parts, body: Collected, handler: &Arc<Handler>) {
         self.set_phase(Phase::Handler);
-        let exchange = match self.spare.take() {
+        let exchange = match self.shard.take_spare() {
             Some(mut spare) => {
                 spare.renew(head, body);
                 spare
@@ -153,7 +150,7 @@ impl Link {
         if let Some(mut exchange) = self.exchange.take()
             && exchange.recycle()
         {
-            self.spare.replace(Some(exchange));
+            self.shard.keep_spare(exchange);
         }
     }
 
@@ -325,7 +322,6 @@ impl Connection {
         let link = &self.link;
         link.shard.live.set(link.shard.live.get() - 1);
         link.park.set(false);
-        link.spare.take();
         let rest = http.into_parts().read_buf;
         if !rest.is_empty() {
             link.stream.put_back(rest);

@@ -61,7 +61,7 @@ impl Exchange {
         })
     }
 
-    /// Makes an exchange that has ended ready for the connection's next request, which costs no
+    /// Makes an exchange that has ended ready for the thread's next request, which costs no
     /// allocation then: its request's header map becomes the next answer's. `false` when somebody
     /// still holds it.
     pub(super) fn recycle(self: &mut Arc<Self>) -> bool {

@@ -1,6 +1,7 @@
 //! One server's share of one I/O thread: its connections there, and the sweep that keeps their time.
 
 use super::connection::{Connection, Link};
+use super::exchange::Exchange;
 use super::routes::Routes;
 use super::{Hold, Server};
 use crate::limits::{self, SWEEP};
@@ -37,6 +38,9 @@ pub struct Shard {
     /// No connection comes any more.
     draining: Cell<bool>,
     connections: RefCell<Vec<Rc<Link>>>,
+    /// Exchanges that have ended, for the next requests: the one used last is the first again, while its
+    /// memory is still at hand.
+    spares: RefCell<Vec<Arc<Exchange>>>,
     /// Connections with HTTP state.
     pub live: Cell<usize>,
     /// Wakes the sweep: there is something to do before its next turn.
@@ -68,6 +72,7 @@ impl Shard {
             now: Cell::new(0),
             draining: Cell::new(false),
             connections: RefCell::default(),
+            spares: RefCell::default(),
             live: Cell::new(0),
             changed: Notify::new(),
             hold,
@@ -101,6 +106,17 @@ impl Shard {
     /// The end has begun: at once for answers, though the last connections may still be on their way here.
     pub fn is_draining(&self) -> bool {
         self.server().ending.load(Ordering::Acquire)
+    }
+
+    pub fn take_spare(&self) -> Option<Arc<Exchange>> {
+        self.spares.borrow_mut().pop()
+    }
+
+    pub fn keep_spare(&self, exchange: Arc<Exchange>) {
+        let mut spares = self.spares.borrow_mut();
+        if spares.len() < limits::SPARE_EXCHANGES {
+            spares.push(exchange);
+        }
     }
 
     /// Takes a connection for life.
