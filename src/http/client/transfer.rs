@@ -49,9 +49,12 @@ impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
 }
 
 impl<IO: Read + Write + Unpin> Http<IO> {
-    /// Whether another request may follow on this connection. Registers for what would end it.
+    /// Whether another request may follow on this connection. The end of an answer usually leaves hyper
+    /// asking for the next request; otherwise it takes one more turn to know.
     pub fn is_reusable(&mut self, cx: &mut Context<'_>) -> bool {
-        drive(&mut self.connection, cx);
+        if !self.sender.is_ready() {
+            drive(&mut self.connection, cx);
+        }
         self.connection.is_some() && self.sender.is_ready()
     }
 

@@ -117,8 +117,6 @@ impl Worker {
     pub async fn wait_idle(&mut self) -> Option<Arc<Call>> {
         let idle = self.idle.clone();
         let (http, _) = self.connection.as_mut()?;
-        // What would end the connection was registered for when it was found reusable.
-        let mut first = true;
         let order = poll_fn(|cx| {
             if let Some(order) = idle.order.take() {
                 return Poll::Ready(Some(order));
@@ -131,9 +129,6 @@ impl Worker {
                 *waker = Some(cx.waker().clone());
             }
             drop(waker);
-            if std::mem::take(&mut first) {
-                return Poll::Pending;
-            }
             http.poll_ended(cx).map(|()| None)
         })
         .await;
