@@ -1,5 +1,6 @@
-//! Every limit and default of the library, in one table: the docs quote it, the setters check
-//! against it, nothing else in the code holds such a number.
+//! Every limit and default that a user can set, in one table: the docs quote it, the setters check
+//! against it. Below it the limits without a setter. Pauses, patience and sizes that are one
+//! mechanism's own (the file lock, waiting connects, idle connections of a client) stand with it.
 
 use crate::error::{Error, Result};
 use std::time::Duration;
