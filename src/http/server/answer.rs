@@ -1,6 +1,7 @@
 //! The answer of an exchange, in the making.
 
-use super::exchange::{GoneFn, Handler};
+use super::exchange::GoneFn;
+use super::routes::Route;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
 use bytes::{Bytes, BytesMut};
@@ -22,7 +23,7 @@ pub struct State {
     /// The first header that was refused: the answer must not go out without it.
     pub refused: Option<Box<Error>>,
     /// For a handler that runs elsewhere.
-    pub handler: Option<Arc<Handler>>,
+    pub route: Option<Arc<Route>>,
     pub on_gone: Option<GoneFn>,
     /// The user has let go of it: nothing is called any more.
     pub released: bool,

@@ -1,7 +1,8 @@
 //! One connection, from accept to close: parked while idle, driven by hyper while there is a request,
 //! lingering after an early answer.
 
-use super::exchange::{Exchange, Handler};
+use super::exchange::Exchange;
+use super::routes::Route;
 use super::service::Service;
 use super::shard::Shard;
 use crate::http::body::Collected;
@@ -107,7 +108,7 @@ impl Link {
     }
 
     /// The exchange of a request that has come.
-    pub fn begin_exchange(&self, head: request::Parts, body: Collected, handler: &Arc<Handler>) {
+    pub fn begin_exchange(&self, head: request::Parts, body: Collected, route: &Arc<Route>) {
         self.set_phase(Phase::Handler);
         let exchange = match self.shard.take_spare() {
             Some(mut spare) => {
@@ -129,7 +130,7 @@ impl Link {
         self.exchange.replace(Some(exchange));
         // Nothing that a handler may call comes back to this cell: it wakes the connection's task.
         if let Some(exchange) = &*self.exchange.borrow() {
-            exchange.begin(handler);
+            exchange.begin(route);
         }
     }
 

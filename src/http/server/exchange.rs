@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::answer::{Stage, State, answer_status, shut_down};
+use super::routes::Route;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
 use crate::http::headers;
@@ -264,11 +265,11 @@ impl Exchange {
     ///
     /// Inline needs neither strand nor hold: the strand's other events run on this thread too, after this,
     /// and the connection holds the server.
-    pub(super) fn begin(self: &Arc<Self>, handler: &Arc<Handler>) {
+    pub(super) fn begin(self: &Arc<Self>, route: &Arc<Route>) {
         if let Executor::Inline(_) = self.strand.executor() {
-            return self.run_handler(handler);
+            return self.run_handler(&route.handler);
         }
-        self.state().handler = Some(handler.clone());
+        self.state().route = Some(route.clone());
         self.post(Event::Call);
     }
 
@@ -366,9 +367,9 @@ impl Node for Exchange {
         let _posted = Posted(&self.server);
         match event {
             Event::Call => {
-                let handler = self.state().handler.take();
-                if let Some(handler) = handler {
-                    self.run_handler(&handler);
+                let route = self.state().route.take();
+                if let Some(route) = route {
+                    self.run_handler(&route.handler);
                 }
             }
             Event::Gone => {
@@ -393,10 +394,10 @@ impl Node for Exchange {
         if event == Event::Call {
             self.release();
         }
-        let (handler, on_gone) = {
+        let (route, on_gone) = {
             let mut state = self.state();
-            (state.handler.take(), state.on_gone.take())
+            (state.route.take(), state.on_gone.take())
         };
-        drop((handler, on_gone));
+        drop((route, on_gone));
     }
 }

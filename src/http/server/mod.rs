@@ -18,7 +18,7 @@ use crate::runtime::io_thread::{IoThread, Post};
 use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::address::Address;
 use crate::socket::listener::{Listener, ListenerOptions};
-use routes::Routes;
+use routes::{Route, Routes};
 use shard::Shard;
 use std::fmt;
 use std::rc::Rc;
@@ -182,7 +182,7 @@ impl Server {
         self.check_new(&state, "a route is added before the start")?;
         Arc::get_mut(&mut state.routes)
             .expect("shared from the start on only")
-            .add(method, path, handler)
+            .add(method, path, Route::new(handler))
     }
 
     /// Binds and listens; connections are accepted from the start on.

@@ -7,18 +7,29 @@ use http::{HeaderValue, Method};
 use std::sync::Arc;
 
 /// The handlers of one path; `None` is any method.
-type Methods = Vec<(Option<Method>, Arc<Handler>)>;
+type Methods = Vec<(Option<Method>, Arc<Route>)>;
+
+/// What is known of the requests that one method and path take.
+pub struct Route {
+    pub handler: Handler,
+}
+
+impl Route {
+    pub fn new(handler: Handler) -> Route {
+        Route { handler }
+    }
+}
 
 #[derive(Default)]
 pub struct Routes {
     /// Sorted: the few paths of a server are found faster so than by a hash that resists attacks.
     paths: Vec<(Box<str>, Methods)>,
-    fallback: Option<Arc<Handler>>,
+    fallback: Option<Arc<Route>>,
 }
 
 /// Where a request goes.
 pub enum Found<'a> {
-    Handler(&'a Arc<Handler>),
+    Route(&'a Arc<Route>),
     /// The path exists, with other methods: the value of `Allow`.
     MethodNotAllowed(HeaderValue),
     Nothing,
@@ -26,12 +37,7 @@ pub enum Found<'a> {
 
 impl Routes {
     /// `method` `None` is any method, `path` `None` every path that no other route has.
-    pub fn add(
-        &mut self,
-        method: Option<&str>,
-        path: Option<&str>,
-        handler: Handler,
-    ) -> Result<()> {
+    pub fn add(&mut self, method: Option<&str>, path: Option<&str>, route: Route) -> Result<()> {
         let method = method.map(|m| headers::method(m.as_bytes())).transpose()?;
         let Some(path) = path else {
             if method.is_some() {
@@ -42,7 +48,7 @@ impl Routes {
             if self.fallback.is_some() {
                 return Err(Error::argument("there is a route without a path already"));
             }
-            self.fallback = Some(Arc::new(handler));
+            self.fallback = Some(Arc::new(route));
             return Ok(());
         };
         if path.is_empty() || !(path.starts_with('/') || path == "*") {
@@ -72,7 +78,7 @@ impl Routes {
                 "there is a route for {method} {path} already"
             )));
         }
-        methods.push((method, Arc::new(handler)));
+        methods.push((method, Arc::new(route)));
         Ok(())
     }
 
@@ -86,11 +92,7 @@ impl Routes {
     }
 
     pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
-        let fallback = || {
-            self.fallback
-                .as_ref()
-                .map_or(Found::Nothing, Found::Handler)
-        };
+        let fallback = || self.fallback.as_ref().map_or(Found::Nothing, Found::Route);
         let Ok(index) = self.index(path) else {
             return fallback();
         };
@@ -99,14 +101,14 @@ impl Routes {
             methods
                 .iter()
                 .find(|(m, _)| m.as_ref() == wanted)
-                .map(|(_, handler)| handler)
+                .map(|(_, route)| route)
         };
         // HEAD is answered by GET's handler, hyper leaves its body out (RFC 9110, section 9.3.2).
         let get = (method == Method::HEAD)
             .then(|| of(Some(&Method::GET)))
             .flatten();
         match of(Some(method)).or(get).or_else(|| of(None)) {
-            Some(handler) => Found::Handler(handler),
+            Some(route) => Found::Route(route),
             None => Found::MethodNotAllowed(allow(methods.iter().filter_map(|(m, _)| m.as_ref()))),
         }
     }
@@ -125,32 +127,29 @@ fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn handler() -> Handler {
-        Box::new(|_| {})
+    fn route() -> Route {
+        Route::new(Box::new(|_| {}))
     }
 
     #[test]
     fn exact_then_any_then_fallback() {
         let mut routes = Routes::default();
-        routes.add(Some("GET"), Some("/a"), handler()).unwrap();
-        routes.add(Some("PUT"), Some("/a"), handler()).unwrap();
-        routes.add(None, Some("/b"), handler()).unwrap();
-        assert!(matches!(routes.find(&Method::GET, "/a"), Found::Handler(_)));
-        assert!(matches!(
-            routes.find(&Method::HEAD, "/a"),
-            Found::Handler(_)
-        ));
+        routes.add(Some("GET"), Some("/a"), route()).unwrap();
+        routes.add(Some("PUT"), Some("/a"), route()).unwrap();
+        routes.add(None, Some("/b"), route()).unwrap();
+        assert!(matches!(routes.find(&Method::GET, "/a"), Found::Route(_)));
+        assert!(matches!(routes.find(&Method::HEAD, "/a"), Found::Route(_)));
         assert!(matches!(
             routes.find(&Method::DELETE, "/b"),
-            Found::Handler(_)
+            Found::Route(_)
         ));
         assert!(matches!(routes.find(&Method::GET, "/c"), Found::Nothing));
         let Found::MethodNotAllowed(allow) = routes.find(&Method::POST, "/a") else {
             panic!()
         };
         assert_eq!(allow, "GET, HEAD, PUT");
-        routes.add(None, None, handler()).unwrap();
-        assert!(matches!(routes.find(&Method::GET, "/c"), Found::Handler(_)));
+        routes.add(None, None, route()).unwrap();
+        assert!(matches!(routes.find(&Method::GET, "/c"), Found::Route(_)));
         assert!(matches!(
             routes.find(&Method::POST, "/a"),
             Found::MethodNotAllowed(_)
@@ -162,15 +161,15 @@ mod tests {
         let mut routes = Routes::default();
         for path in ["", "a", "/a b", "/a?x", "/#"] {
             assert!(
-                routes.add(Some("GET"), Some(path), handler()).is_err(),
+                routes.add(Some("GET"), Some(path), route()).is_err(),
                 "{path}"
             );
         }
-        assert!(routes.add(Some("G T"), Some("/"), handler()).is_err());
-        assert!(routes.add(Some("GET"), None, handler()).is_err());
-        routes.add(Some("GET"), Some("/"), handler()).unwrap();
-        assert!(routes.add(Some("GET"), Some("/"), handler()).is_err());
-        routes.add(None, None, handler()).unwrap();
-        assert!(routes.add(None, None, handler()).is_err());
+        assert!(routes.add(Some("G T"), Some("/"), route()).is_err());
+        assert!(routes.add(Some("GET"), None, route()).is_err());
+        routes.add(Some("GET"), Some("/"), route()).unwrap();
+        assert!(routes.add(Some("GET"), Some("/"), route()).is_err());
+        routes.add(None, None, route()).unwrap();
+        assert!(routes.add(None, None, route()).is_err());
     }
 }

@@ -1,8 +1,7 @@
 //! hyper's service: from a request's head to the exchange, and from its answer to hyper's response.
 
 use super::connection::{Link, Phase};
-use super::exchange::Handler;
-use super::routes::Found;
+use super::routes::{Found, Route};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::TARGET_MAX;
 use crate::runtime::delivery::Executor;
@@ -41,8 +40,8 @@ impl Service {
         Service(link)
     }
 
-    /// The handler of a request, or the answer that it gets instead.
-    fn admit(&self, request: &Request<Incoming>) -> Result<&Arc<Handler>, Refusal> {
+    /// The route of a request, or the answer that it gets instead.
+    fn admit(&self, request: &Request<Incoming>) -> Result<&Arc<Route>, Refusal> {
         let shard = self.0.shard();
         let server = shard.server();
         check_host(request, server.config.strict_host)?;
@@ -61,8 +60,8 @@ impl Service {
             ));
         }
         check_coding(request.headers(), request.version())?;
-        let handler = match shard.routes.find(request.method(), uri.path()) {
-            Found::Handler(handler) => handler,
+        let route = match shard.routes.find(request.method(), uri.path()) {
+            Found::Route(route) => route,
             Found::Nothing => return Err(Refusal::text(StatusCode::NOT_FOUND, "404 not found\n")),
             Found::MethodNotAllowed(allow) => {
                 let text = "405 method not allowed\n";
@@ -79,7 +78,7 @@ impl Service {
             let refusal = Refusal::text(StatusCode::SERVICE_UNAVAILABLE, text);
             return Err(refusal.with(RETRY_AFTER, HeaderValue::from_static("1")));
         }
-        Ok(handler)
+        Ok(route)
     }
 
     fn refuse(&self, refusal: Refusal, unread: bool) -> Answering {
@@ -101,8 +100,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let link = &self.0;
         let has_body = !request.body().is_end_stream();
-        let handler = match self.admit(&request) {
-            Ok(handler) => handler,
+        let route = match self.admit(&request) {
+            Ok(route) => route,
             Err(refusal) => return self.refuse(refusal, has_body),
         };
         let server = link.shard().server();
@@ -114,7 +113,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             } else {
                 Collected::default()
             };
-            link.begin_exchange(head, body, handler);
+            link.begin_exchange(head, body, route);
             return Answering {
                 link: link.clone(),
                 step: Step::Wait,
@@ -124,11 +123,11 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         link.set_phase(Phase::Body);
         match Collect::new(body, server.config.max_body) {
             Ok(collect) => {
-                let handler = handler.clone();
+                let route = route.clone();
                 let collecting = Box::new(Collecting {
                     collect,
                     head,
-                    handler,
+                    route,
                 });
                 Answering {
                     link: link.clone(),
@@ -161,7 +160,7 @@ enum Step {
 struct Collecting {
     collect: Collect,
     head: request::Parts,
-    handler: Arc<Handler>,
+    route: Arc<Route>,
 }
 
 impl Answering {
@@ -176,7 +175,7 @@ impl Answering {
         match collected {
             Ok(body) => self
                 .link
-                .begin_exchange(collecting.head, body, &collecting.handler),
+                .begin_exchange(collecting.head, body, &collecting.route),
             Err(error) => {
                 self.link.early.set(true);
                 self.step = Step::Refuse(Box::new(Refusal::of(&error).closing()));
