@@ -4,6 +4,7 @@
 //!
 //! - [`error`], [`limits`]: what can go wrong, and every number in one table
 //! - [`panic`]: a bug of ours never leaves the library
+//! - [`count`]: numbers that are counted on one thread and read on any
 //! - [`runtime`]: threads, delivery of callbacks, the pollable queue, the fork guard, the log
 //! - [`socket`]: addresses, the listener and its file, connecting, the peer, the stream
 //! - [`http`]: what server and client share; [`http::server`], [`http::client`]
@@ -11,6 +12,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod count;
 pub mod error;
 #[allow(unsafe_code)]
 pub mod ffi;

@@ -12,6 +12,7 @@ mod reactor;
 pub use caller::{Caller, CallerStream};
 pub use reactor::{ClientStream, ReactorStream, ServerStream};
 
+use crate::count::Count;
 use crate::limits::READ_MAX;
 use hyper::rt::ReadBufCursor;
 use rustix::io::Errno;
@@ -19,6 +20,13 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+
+/// Bytes that the streams of one thread have moved.
+#[derive(Debug, Default)]
+pub struct Meter {
+    pub received: Count,
+    pub sent: Count,
+}
 
 /// `recv` into uninitialised memory; EINTR is tried again.
 fn receive(

@@ -223,7 +223,10 @@ fn accept_batch(
             Ok(fd) => share_out(server, fd),
             Err(Errno::AGAIN) => return Ok(Drained::Yes),
             Err(Errno::INTR | Errno::CONNABORTED) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                server.stats.accept_errors.add(1);
+                return Err(error);
+            }
         }
     }
     Ok(Drained::No)

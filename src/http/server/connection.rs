@@ -5,6 +5,7 @@ use super::exchange::Exchange;
 use super::routes::Route;
 use super::service::Service;
 use super::shard::Shard;
+use crate::count::Count;
 use crate::http::body::Collected;
 use crate::limits::{self, LINGER_BYTES, LINGER_TIME, PARK_AFTER};
 use crate::runtime::delivery::Strand;
@@ -182,7 +183,13 @@ impl Link {
         self.wake();
     }
 
-    fn expire(&self) {
+    /// The deadline that `count` counts has passed.
+    fn expire(&self, count: &Count) {
+        count.add(1);
+        self.end_expired();
+    }
+
+    fn end_expired(&self) {
         self.stream.expire();
         self.cut.set(true);
         self.wake();
@@ -192,6 +199,7 @@ impl Link {
     pub fn check_time(&self) {
         let config = &self.shard.server().config;
         let age = Duration::from_millis(self.shard.now().saturating_sub(self.since.get()));
+        let stats = &self.shard.stats;
         let over = |limit: Option<Duration>| limit.is_some_and(|limit| age >= limit);
         match self.phase.get() {
             Phase::Idle if self.stream.received() != self.moved.get() => {
@@ -199,19 +207,19 @@ impl Link {
             }
             Phase::Idle => {
                 if over(config.idle_timeout) {
-                    self.expire();
+                    self.expire(&stats.timeouts_idle);
                 } else if age >= PARK_AFTER {
                     self.ask_park();
                 }
             }
-            Phase::Head if over(config.head_timeout) => self.expire(),
+            Phase::Head if over(config.head_timeout) => self.expire(&stats.timeouts_head),
             Phase::Body => self.check_progress(self.stream.received(), age),
             Phase::Answer if self.stream.is_blocked() => {
                 // The kernel counts its overhead too: only that the figure moves has a meaning.
                 let moved = self.stream.sent().wrapping_sub(self.stream.unsent());
                 self.check_progress(moved, age);
             }
-            Phase::Linger if age >= LINGER_TIME => self.expire(),
+            Phase::Linger if age >= LINGER_TIME => self.end_expired(),
             Phase::Head | Phase::Handler | Phase::Answer | Phase::Linger => {}
         }
     }
@@ -220,7 +228,7 @@ impl Link {
         if moved != self.moved.replace(moved) {
             self.since.set(self.shard.now());
         } else if age >= limits::PROGRESS_TIME {
-            self.expire();
+            self.expire(&self.shard.stats.timeouts_progress);
         }
     }
 
@@ -288,6 +296,9 @@ impl Connection {
                 return self.poll_step(cx);
             };
             if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
+                if result.as_ref().is_err_and(hyper::Error::is_parse) {
+                    self.link.shard.stats.malformed.add(1);
+                }
                 return self.end_of_http(result.is_ok(), cx);
             }
             let link = &self.link;

@@ -7,8 +7,10 @@ mod exchange;
 mod routes;
 mod service;
 mod shard;
+mod stats;
 
 pub use exchange::{Exchange, Face, GoneFn, Handler};
+pub use stats::Counts;
 
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits;
@@ -20,6 +22,7 @@ use crate::socket::address::Address;
 use crate::socket::listener::{Listener, ListenerOptions};
 use routes::{Route, Routes};
 use shard::Shard;
+use stats::Stats;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -82,6 +85,7 @@ pub struct Server {
     requests: AtomicU64,
     connections: AtomicU64,
     aborted: AtomicU64,
+    stats: Stats,
     /// Accept loops that wait for a connection to end.
     accept_waiting: Mutex<Vec<Waker>>,
     /// Written by a signal handler: drain.
@@ -129,6 +133,7 @@ impl Server {
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
+            stats: Stats::new(runtime.io_threads().len()),
             accept_waiting: Mutex::default(),
             signal: accept::Signal::new()?,
             state: Mutex::new(State {
@@ -153,6 +158,15 @@ impl Server {
 
     fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
+    }
+
+    /// Which of the runtime's I/O threads that is.
+    fn index_of(&self, thread: &Arc<IoThread>) -> usize {
+        let threads = self.runtime.io_threads().iter();
+        threads
+            .enumerate()
+            .find_map(|(index, known)| Arc::ptr_eq(known, thread).then_some(index))
+            .expect("one of the runtime's")
     }
 
     /// Free was called: no callback runs any more.

@@ -100,6 +100,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let link = &self.0;
         let has_body = !request.body().is_end_stream();
+        link.shard().stats.requests.add(1);
         let route = match self.admit(&request) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(refusal, has_body),
@@ -189,9 +190,14 @@ impl Answering {
             ready!(self.poll_collect(cx));
         }
         if let Step::Wait = self.step {
-            let reply = |status, headers, body| self.reply(status, headers, body);
+            let stats = &self.link.shard().stats;
+            let reply = |status, headers, body| {
+                stats.answer(status);
+                self.reply(status, headers, body)
+            };
             let reply = ready!(self.link.poll_answer(cx, reply)).unwrap_or_else(|| {
                 // For a stream that nobody reads.
+                stats.unanswered.add(1);
                 self.reply(StatusCode::NO_CONTENT, HeaderMap::new(), Bytes::new())
             });
             self.link.end_exchange();
@@ -200,6 +206,7 @@ impl Answering {
         }
         match std::mem::replace(&mut self.step, Step::Done) {
             Step::Refuse(refusal) => {
+                self.link.shard().stats.refusal(refusal.status);
                 let text = Bytes::from_static(refusal.text.as_bytes());
                 Poll::Ready(self.reply(refusal.status, refusal.headers, text))
             }
@@ -238,12 +245,12 @@ impl Future for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        let shard = self.link.shard();
         if self.counted {
-            self.link
-                .shard()
-                .server()
-                .requests
-                .fetch_sub(1, Ordering::Relaxed);
+            shard.server().requests.fetch_sub(1, Ordering::Relaxed);
+        }
+        if !matches!(self.step, Step::Done) {
+            shard.stats.unanswered.add(1);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::connection::{Connection, Link};
 use super::exchange::Exchange;
 use super::routes::Routes;
+use super::stats::ShardStats;
 use super::{Hold, Server};
 use crate::limits::{self, SWEEP};
 use crate::runtime::Level;
@@ -32,6 +33,7 @@ pub struct Shard {
     pub http: http1::Builder,
     /// The same for one that has had a large answer: bodies are sent from where they are.
     pub http_bulk: http1::Builder,
+    pub stats: Arc<ShardStats>,
     started: Instant,
     /// Milliseconds since `started`, as coarse as the sweep.
     now: Cell<u64>,
@@ -62,12 +64,14 @@ impl Shard {
         let http_bulk = http.clone();
         http.writev(false);
         let executor = server.runtime.executor(&server.config.delivery, &thread);
+        let stats = server.stats.shard(server.index_of(&thread)).clone();
         let shard = Rc::new(Shard {
             thread,
             routes,
             executor,
             http,
             http_bulk,
+            stats,
             started: Instant::now(),
             now: Cell::new(0),
             draining: Cell::new(false),
@@ -122,7 +126,7 @@ impl Shard {
     /// Takes a connection for life.
     pub fn add(self: &Rc<Self>, fd: OwnedFd) {
         let server = self.server();
-        let stream = match ServerStream::new(fd) {
+        let stream = match ServerStream::new(fd, self.stats.bytes.clone()) {
             Ok(stream) => stream,
             Err(error) => {
                 server.connection_ended();
@@ -133,6 +137,7 @@ impl Shard {
                 return;
             }
         };
+        self.stats.connections.add(1);
         self.tick();
         let mut connections = self.connections.borrow_mut();
         if connections.is_empty() {

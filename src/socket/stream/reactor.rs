@@ -1,6 +1,6 @@
 //! The stream of an I/O thread.
 
-use super::{fill, receive, send};
+use super::{Meter, fill, receive, send};
 use crate::socket::pinned::Pinned;
 use crate::socket::sys;
 use bytes::Bytes;
@@ -49,6 +49,8 @@ pub struct Reactor {
     /// What `sent` was when the request began (a client's).
     request_at: Cell<u64>,
     side: Side,
+    /// Where a server counts what all its streams of this thread move.
+    meter: Option<Arc<Meter>>,
 }
 
 /// Whose end of the connection a stream is.
@@ -62,20 +64,20 @@ enum Side {
 
 impl ServerStream {
     /// Registers `fd` with this thread's reactor.
-    pub fn new(fd: OwnedFd) -> io::Result<ServerStream> {
-        Reactor::new(fd, Side::Server).map(|reactor| ReactorStream(Rc::new(reactor)))
+    pub fn new(fd: OwnedFd, meter: Arc<Meter>) -> io::Result<ServerStream> {
+        Reactor::new(fd, Side::Server, Some(meter)).map(|reactor| ReactorStream(Rc::new(reactor)))
     }
 }
 
 impl ClientStream {
     /// Registers `fd` with this thread's reactor.
     pub fn new(fd: OwnedFd) -> io::Result<ClientStream> {
-        Reactor::new(fd, Side::Client).map(|reactor| ReactorStream(Pinned::new(reactor)))
+        Reactor::new(fd, Side::Client, None).map(|reactor| ReactorStream(Pinned::new(reactor)))
     }
 }
 
 impl Reactor {
-    fn new(fd: OwnedFd, side: Side) -> io::Result<Reactor> {
+    fn new(fd: OwnedFd, side: Side, meter: Option<Arc<Meter>>) -> io::Result<Reactor> {
         let fd = Arc::new(fd);
         let registration = sys::register(fd.clone(), Interest::READABLE)?;
         Ok(Reactor {
@@ -91,7 +93,22 @@ impl Reactor {
             sent: Cell::new(0),
             request_at: Cell::new(0),
             side,
+            meter,
         })
+    }
+
+    fn count_received(&self, n: u64) {
+        self.received.set(self.received.get() + n);
+        if let Some(meter) = &self.meter {
+            meter.received.add(n);
+        }
+    }
+
+    fn count_sent(&self, n: u64) {
+        self.sent.set(self.sent.get() + n);
+        if let Some(meter) = &self.meter {
+            meter.sent.add(n);
+        }
     }
 }
 
@@ -207,7 +224,7 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
                         // hear it from EAGAIN.
                         guard.clear_ready();
                     }
-                    this.received.set(this.received.get() + n as u64);
+                    this.count_received(n as u64);
                     return Poll::Ready(Ok(n));
                 }
                 Err(Errno::AGAIN) => guard.clear_ready(),
@@ -230,7 +247,7 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
             match send(this.fd.as_fd(), bufs) {
                 Ok(n) => {
                     this.blocked.set(false);
-                    this.sent.set(this.sent.get() + n as u64);
+                    this.count_sent(n as u64);
                     return Poll::Ready(Ok(n));
                 }
                 Err(Errno::AGAIN) => {
