@@ -50,8 +50,12 @@ limits! {
     SERVER_MAX_HEAD = "hysock_server_config_set_max_head", "bytes", 64 * KIB, 8 * KIB, MIB, false;
     SERVER_MAX_CONNECTIONS = "hysock_server_config_set_max_connections", "connections", 4096, 1, MAX_COUNT, true;
     SERVER_MAX_REQUESTS = "hysock_server_config_set_max_requests", "requests", 4096, 1, MAX_COUNT, true;
+    SERVER_MAX_HEADERS = "hysock_server_config_set_max_headers", "headers", HEADERS_MAX as u64, 1, HEADERS_MAX as u64, false;
+    SERVER_MAX_QUEUE = "hysock_server_config_set_max_queue", "requests", 1024, 1, MAX_COUNT, true;
     SERVER_HEAD_TIMEOUT = "hysock_server_config_set_head_timeout", "milliseconds", 10_000, 1, MAX_MS, true;
     SERVER_IDLE_TIMEOUT = "hysock_server_config_set_idle_timeout", "milliseconds", 75_000, 1, MAX_MS, true;
+    SERVER_PROGRESS_TIMEOUT = "hysock_server_config_set_progress_timeout", "milliseconds", 30_000, 1, MAX_MS, true;
+    SERVER_PROGRESS_FLOOR = "hysock_server_config_set_progress_floor", "bytes", 256, 1, MAX_COUNT, false;
     SERVER_DRAIN = "hysock_server_config_set_drain", "milliseconds", 10_000, 1, MAX_MS, true;
 
     CLIENT_MAX_BODY = "hysock_client_config_set_max_body", "bytes", 16 * MIB, 1, u64::MAX - 1, true;
@@ -65,7 +69,7 @@ limits! {
 
 /// Longest name prefix of a library thread; the kernel shows 15 bytes in all.
 pub const THREAD_NAME_MAX: usize = 8;
-/// Header lines of one head; hyper's own fixed table, beyond it a request gets 431.
+/// Header lines of one head; hyper's own fixed table.
 pub const HEADERS_MAX: usize = 100;
 /// Longest request target; beyond it a request gets 414.
 pub const TARGET_MAX: usize = 8 * 1024;
@@ -80,8 +84,6 @@ pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often deadlines of connections are looked at.
 pub const SWEEP: Duration = Duration::from_millis(250);
-/// Requests that may wait for a callback thread; beyond it they get 503.
-pub const POOL_QUEUE: usize = 1024;
 /// Log lines that may wait for the log callback; beyond it they are counted and dropped.
 pub const LOG_QUEUE: usize = 256;
 /// After an early answer: how much and how long a client may go on sending.
@@ -89,8 +91,6 @@ pub const LINGER_BYTES: u64 = 64 * MIB;
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 /// Exchanges that an I/O thread keeps for the next requests.
 pub const SPARE_EXCHANGES: usize = 64;
-/// A peer that owes bytes, or owes the reading of ours, and moves none for so long is gone.
-pub const PROGRESS_TIME: Duration = Duration::from_secs(30);
 /// Connections per I/O thread that keep their HTTP state between requests; the longest idle ones beyond
 /// that, and all that were idle for [`PARK_AFTER`], keep only their descriptor.
 pub const LIVE_CONNECTIONS: usize = 128;

@@ -112,8 +112,9 @@ async fn run(hold: Hold, listeners: Vec<Arc<Listener>>, ending: Rc<Ending>) {
         .collect();
     if ending.or(signalled(&server)).await.is_some() {
         // The same way as a shutdown from a program's thread, so that its state is right.
-        server.end(server.config.drain);
-        ending.begin(server.config.drain);
+        let drain = server.config().drain;
+        server.end(drain);
+        ending.begin(drain);
     }
     for task in tasks {
         task.await.ok();
@@ -275,7 +276,7 @@ impl Drop for Unplaced {
 
 impl Server {
     fn has_room(&self) -> bool {
-        self.connections.load(Ordering::Acquire) < self.config.max_connections
+        self.connections.load(Ordering::Acquire) < self.config().max_connections
     }
 
     /// Waits, once the limit is reached, until a connection has ended.
@@ -319,6 +320,11 @@ impl Server {
 
     pub(super) fn connection_ended(&self) {
         self.connections.fetch_sub(1, Ordering::AcqRel);
+        self.wake_accept();
+    }
+
+    /// Has the accept loops look again whether there is room.
+    pub(super) fn wake_accept(&self) {
         let mut waiting = self
             .accept_waiting
             .lock()

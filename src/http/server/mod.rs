@@ -2,19 +2,22 @@
 
 mod accept;
 mod answer;
+mod clock;
+mod config;
 mod connection;
 mod exchange;
+mod link;
 mod routes;
 mod service;
 mod shard;
 mod stats;
 
+pub use config::Config;
 pub use exchange::{Exchange, Face, GoneFn, Handler};
 pub use stats::Counts;
 
 use crate::error::{Error, Operation, Result, Status};
-use crate::limits;
-use crate::runtime::delivery::{self, Delivery, Event, Executor, Node, Strand};
+use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::{IoThread, Post};
 use crate::runtime::{self, Member, Runtime, Waited, context};
@@ -30,36 +33,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-/// What a server keeps to.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub delivery: Delivery,
-    pub max_body: u64,
-    pub max_head: usize,
-    pub max_connections: u64,
-    pub max_requests: u64,
-    pub head_timeout: Option<Duration>,
-    pub idle_timeout: Option<Duration>,
-    pub drain: Option<Duration>,
-    pub strict_host: bool,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            delivery: Delivery::Pool,
-            max_body: limits::SERVER_MAX_BODY.default,
-            max_head: limits::SERVER_MAX_HEAD.default as usize,
-            max_connections: limits::SERVER_MAX_CONNECTIONS.default,
-            max_requests: limits::SERVER_MAX_REQUESTS.default,
-            head_timeout: limits::SERVER_HEAD_TIMEOUT.default_time(),
-            idle_timeout: limits::SERVER_IDLE_TIMEOUT.default_time(),
-            drain: limits::SERVER_DRAIN.default_time(),
-            strict_host: false,
-        }
-    }
-}
-
 /// How a server ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Closed {
@@ -72,7 +45,8 @@ pub type ClosedFn = Box<dyn FnOnce(Closed) + Send>;
 
 pub struct Server {
     runtime: Arc<Runtime>,
-    config: Config,
+    /// As of now; each shard has a copy of its own.
+    config: Mutex<Arc<Config>>,
     strand: Strand,
     gate: Gate,
     /// What the end waits for: shards, connections, events that were posted, and the server's own hold
@@ -123,7 +97,7 @@ impl Server {
         let executor = runtime.executor(&config.delivery, &runtime.io_threads()[0]);
         let server = Arc::new(Server {
             runtime: runtime.clone(),
-            config: config.clone(),
+            config: Mutex::new(Arc::new(config.clone())),
             strand: Strand::new(executor),
             gate: Gate::default(),
             holds: AtomicUsize::new(1),
@@ -149,6 +123,27 @@ impl Server {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn config(&self) -> Arc<Config> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    }
+
+    /// Keeps to `config` from now on, in all but the delivery, which stays; no connection ends by it.
+    pub fn reload(self: &Arc<Self>, config: &Config) -> Result<()> {
+        self.check()?;
+        let state = self.state();
+        if state.stage == Stage::Ending {
+            return Err(shut_down());
+        }
+        let config = Arc::new(config.clone());
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        // Posted under the lock: of two reloads the last one holds everywhere.
+        self.each_shard(move |shard| shard.keep_to(&config));
+        drop(state);
+        self.wake_accept();
+        Ok(())
     }
 
     /// `FORKED` in a forked child.

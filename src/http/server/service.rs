@@ -1,6 +1,7 @@
 //! hyper's service: from a request's head to the exchange, and from its answer to hyper's response.
 
-use super::connection::{Link, Phase};
+use super::clock::Phase;
+use super::link::Link;
 use super::routes::{Found, Route};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::TARGET_MAX;
@@ -19,8 +20,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-
-use crate::limits::POOL_QUEUE;
 
 pub struct Service(Rc<Link>);
 
@@ -44,7 +43,13 @@ impl Service {
     fn admit(&self, request: &Request<Incoming>) -> Result<&Arc<Route>, Refusal> {
         let shard = self.0.shard();
         let server = shard.server();
-        check_host(request, server.config.strict_host)?;
+        let config = shard.config();
+        check_host(request, config.strict_host)?;
+        if request.headers().len() > config.max_headers {
+            let text = "431 too many headers\n";
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(Refusal::text(status, text).closing());
+        }
         let uri = request.uri();
         if !uri.path().starts_with('/') && uri.path() != "*" {
             let text = "400 the request target is not a path\n";
@@ -70,10 +75,10 @@ impl Service {
             }
         };
         let full = match &shard.executor {
-            Executor::Queue(queue) => queue.len() >= POOL_QUEUE,
+            Executor::Queue(queue) => queue.len() >= config.max_queue,
             Executor::Inline(_) => false,
         };
-        if full || server.requests.load(Ordering::Relaxed) >= server.config.max_requests {
+        if full || server.requests.load(Ordering::Relaxed) >= config.max_requests {
             let text = "503 too many requests are waiting\n";
             let refusal = Refusal::text(StatusCode::SERVICE_UNAVAILABLE, text);
             return Err(refusal.with(RETRY_AFTER, HeaderValue::from_static("1")));
@@ -105,7 +110,6 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             Ok(route) => route,
             Err(refusal) => return self.refuse(refusal, has_body),
         };
-        let server = link.shard().server();
         let (head, body) = request.into_parts();
         if !has_body {
             let announced = head.headers.contains_key(CONTENT_LENGTH);
@@ -122,7 +126,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             };
         }
         link.set_phase(Phase::Body);
-        match Collect::new(body, server.config.max_body) {
+        let max_body = link.shard().config().max_body;
+        match Collect::new(body, max_body) {
             Ok(collect) => {
                 let route = route.clone();
                 let collecting = Box::new(Collecting {

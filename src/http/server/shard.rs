@@ -1,7 +1,9 @@
 //! One server's share of one I/O thread: its connections there, and the sweep that keeps their time.
 
-use super::connection::{Connection, Link};
+use super::config::Config;
+use super::connection::Connection;
 use super::exchange::Exchange;
+use super::link::Link;
 use super::routes::Routes;
 use super::stats::ShardStats;
 use super::{Hold, Server};
@@ -12,7 +14,7 @@ use crate::runtime::delivery::Executor;
 use crate::runtime::io_thread::IoThread;
 use crate::socket::stream::ServerStream;
 use hyper::server::conn::http1;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,11 +30,7 @@ pub struct Shard {
     pub thread: Arc<IoThread>,
     pub routes: Arc<Routes>,
     pub executor: Executor,
-    /// How hyper serves a connection whose answers are small: head and body in one buffer, which costs
-    /// less than a list of two.
-    pub http: http1::Builder,
-    /// The same for one that has had a large answer: bodies are sent from where they are.
-    pub http_bulk: http1::Builder,
+    settings: RefCell<Settings>,
     pub stats: Arc<ShardStats>,
     started: Instant,
     /// Milliseconds since `started`, as coarse as the sweep.
@@ -51,26 +49,46 @@ pub struct Shard {
     hold: Hold,
 }
 
+/// The server's config, and what follows from it.
+struct Settings {
+    config: Arc<Config>,
+    /// How hyper serves a connection whose answers are small: head and body in one buffer, which costs
+    /// less than a list of two.
+    http: http1::Builder,
+    /// The same for one that has had a large answer: bodies are sent from where they are.
+    http_bulk: http1::Builder,
+}
+
+impl Settings {
+    fn new(config: Arc<Config>) -> Settings {
+        let mut http = http1::Builder::new();
+        http.half_close(true)
+            .header_read_timeout(None)
+            .max_header_size(config.max_head)
+            .max_buf_size(config.max_head);
+        let http_bulk = http.clone();
+        http.writev(false);
+        Settings {
+            config,
+            http,
+            http_bulk,
+        }
+    }
+}
+
 impl Shard {
     /// Runs on the I/O thread.
     pub fn start(hold: Hold, routes: Arc<Routes>) {
         let thread = context::io_thread().expect("posted to an I/O thread");
         let server = &hold.0;
-        let mut http = http1::Builder::new();
-        http.half_close(true)
-            .header_read_timeout(None)
-            .max_header_size(server.config.max_head)
-            .max_buf_size(server.config.max_head);
-        let http_bulk = http.clone();
-        http.writev(false);
-        let executor = server.runtime.executor(&server.config.delivery, &thread);
+        let config = server.config();
+        let executor = server.runtime.executor(&config.delivery, &thread);
         let stats = server.stats.shard(server.index_of(&thread)).clone();
         let shard = Rc::new(Shard {
             thread,
             routes,
             executor,
-            http,
-            http_bulk,
+            settings: RefCell::new(Settings::new(config)),
             stats,
             started: Instant::now(),
             now: Cell::new(0),
@@ -97,6 +115,26 @@ impl Shard {
 
     pub fn server(&self) -> &Arc<Server> {
         &self.hold.0
+    }
+
+    /// Not to be kept: a reload replaces it between two turns of the reactor.
+    #[inline]
+    pub fn config(&self) -> Ref<'_, Config> {
+        Ref::map(self.settings.borrow(), |settings| &*settings.config)
+    }
+
+    /// How hyper serves a connection that goes live now; `bulk` is one that has had a large answer.
+    pub fn http(&self, bulk: bool) -> Ref<'_, http1::Builder> {
+        Ref::map(self.settings.borrow(), |settings| match bulk {
+            true => &settings.http_bulk,
+            false => &settings.http,
+        })
+    }
+
+    /// Takes over a reloaded config. Heads that have begun to arrive are still measured by the old one.
+    pub fn keep_to(&self, config: &Arc<Config>) {
+        self.settings.replace(Settings::new(config.clone()));
+        self.changed.notify_one();
     }
 
     pub fn now(&self) -> u64 {
@@ -154,7 +192,7 @@ impl Shard {
         let mut connections = self.connections.borrow_mut();
         let gone = connections.swap_remove(index);
         if let Some(moved) = connections.get(index) {
-            moved.set_index(index);
+            moved.index.set(index);
         }
         if connections.is_empty() {
             self.changed.notify_one();

@@ -1,0 +1,46 @@
+//! What a server keeps to: read at its start, and again by a reload.
+
+use crate::limits;
+use crate::runtime::delivery::Delivery;
+use std::time::Duration;
+
+/// What a server keeps to.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub delivery: Delivery,
+    pub max_body: u64,
+    pub max_head: usize,
+    pub max_connections: u64,
+    pub max_requests: u64,
+    pub max_headers: usize,
+    /// Requests that may wait for the threads that handle them.
+    pub max_queue: usize,
+    pub head_timeout: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
+    /// A peer that owes bytes, or the reading of ours, moves `progress_floor` of them in this time or is
+    /// gone.
+    pub progress_timeout: Option<Duration>,
+    pub progress_floor: u64,
+    pub drain: Option<Duration>,
+    pub strict_host: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            delivery: Delivery::Pool,
+            max_body: limits::SERVER_MAX_BODY.default,
+            max_head: limits::SERVER_MAX_HEAD.default as usize,
+            max_connections: limits::SERVER_MAX_CONNECTIONS.default,
+            max_requests: limits::SERVER_MAX_REQUESTS.default,
+            max_headers: limits::SERVER_MAX_HEADERS.default as usize,
+            max_queue: limits::SERVER_MAX_QUEUE.default as usize,
+            head_timeout: limits::SERVER_HEAD_TIMEOUT.default_time(),
+            idle_timeout: limits::SERVER_IDLE_TIMEOUT.default_time(),
+            progress_timeout: limits::SERVER_PROGRESS_TIMEOUT.default_time(),
+            progress_floor: limits::SERVER_PROGRESS_FLOOR.default,
+            drain: limits::SERVER_DRAIN.default_time(),
+            strict_host: false,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What the parts of one connection share.
+
+use super::clock::{Clock, Late, Phase};
+use super::exchange::Exchange;
+use super::routes::Route;
+use super::shard::Shard;
+use crate::count::Count;
+use crate::http::body::Collected;
+use crate::limits;
+use crate::runtime::delivery::Strand;
+use crate::socket::stream::ServerStream;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, request};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+/// What the parts of one connection share: its task, hyper's service, the body being written, the sweep.
+pub struct Link {
+    pub shard: Rc<Shard>,
+    pub stream: ServerStream,
+    pub index: Cell<usize>,
+    pub clock: Clock,
+    exchange: RefCell<Option<Arc<Exchange>>>,
+    pub task: RefCell<Option<Waker>>,
+    /// Asked of the task: keep only the descriptor.
+    pub park: Cell<bool>,
+    /// Asked of the task: end now.
+    pub cut: Cell<bool>,
+    /// An answer was large: see [`Shard::http`].
+    pub bulk: Cell<bool>,
+    /// The answer's body is still in hyper's hands.
+    pub answering: Cell<bool>,
+    /// The answer went out before the request was read to its end.
+    pub early: Cell<bool>,
+}
+
+impl Link {
+    pub fn new(shard: Rc<Shard>, stream: ServerStream, index: usize) -> Rc<Link> {
+        let clock = Clock::new(shard.now());
+        Rc::new(Link {
+            shard,
+            stream,
+            index: Cell::new(index),
+            clock,
+            exchange: RefCell::new(None),
+            task: RefCell::new(None),
+            park: Cell::new(false),
+            cut: Cell::new(false),
+            bulk: Cell::new(false),
+            answering: Cell::new(false),
+            early: Cell::new(false),
+        })
+    }
+
+    pub fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    /// An answer of so many bytes begins.
+    pub fn begin_answer(&self, len: usize) {
+        self.set_phase(Phase::Answer);
+        self.answering.set(true);
+        if len > limits::BULK && !self.bulk.replace(true) {
+            // From the next request on.
+            self.park.set(true);
+        }
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        let received = self.stream.received();
+        self.clock.begin(phase, self.shard.now(), received);
+    }
+
+    /// The exchange of a request that has come.
+    pub fn begin_exchange(&self, head: request::Parts, body: Collected, route: &Arc<Route>) {
+        self.set_phase(Phase::Handler);
+        let exchange = match self.shard.take_spare() {
+            Some(mut spare) => {
+                spare.renew(head, body);
+                spare
+            }
+            None => {
+                let shard = &self.shard;
+                let strand = Strand::new(shard.executor.clone());
+                Exchange::new(
+                    shard.server().clone(),
+                    shard.thread.clone(),
+                    strand,
+                    head,
+                    body,
+                )
+            }
+        };
+        self.exchange.replace(Some(exchange));
+        // Nothing that a handler may call comes back to this cell: it wakes the connection's task.
+        if let Some(exchange) = &*self.exchange.borrow() {
+            exchange.begin(route);
+        }
+    }
+
+    /// Makes a reply of the exchange's answer; `None` when nobody waits for one any more.
+    pub fn poll_answer<R>(
+        &self,
+        cx: &mut Context<'_>,
+        reply: impl FnOnce(StatusCode, HeaderMap, Bytes) -> R,
+    ) -> Poll<Option<R>> {
+        let exchange = self.exchange.borrow();
+        exchange.as_ref().map_or(Poll::Ready(None), |exchange| {
+            exchange.poll_answer(cx, reply)
+        })
+    }
+
+    /// The answer is on its way.
+    pub fn end_exchange(&self) {
+        if let Some(mut exchange) = self.exchange.take()
+            && exchange.recycle()
+        {
+            self.shard.keep_spare(exchange);
+        }
+    }
+
+    /// hyper has let go of the answer's body.
+    pub fn end_answer(&self) {
+        self.answering.set(false);
+    }
+
+    /// The connection ends with the exchange unanswered.
+    pub fn cut_exchange(&self, shut_down: bool) {
+        let exchange = self.exchange.take();
+        if let Some(exchange) = exchange
+            && exchange.cut(shut_down)
+            && shut_down
+        {
+            self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    pub fn wake(&self) {
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    pub fn abort(&self) {
+        self.cut.set(true);
+        self.wake();
+    }
+
+    /// The deadline that `count` counts has passed.
+    fn expire(&self, count: &Count) {
+        count.add(1);
+        self.end_expired();
+    }
+
+    fn end_expired(&self) {
+        self.stream.expire();
+        self.cut.set(true);
+        self.wake();
+    }
+
+    /// One look of the sweep.
+    pub fn check_time(&self) {
+        let shard = &self.shard;
+        let late = self.clock.look(shard.now(), &self.stream, &shard.config());
+        let stats = &shard.stats;
+        match late {
+            None => {}
+            Some(Late::Park) => self.ask_park(),
+            Some(Late::Idle) => self.expire(&stats.timeouts_idle),
+            Some(Late::Head) => self.expire(&stats.timeouts_head),
+            Some(Late::Progress) => self.expire(&stats.timeouts_progress),
+            Some(Late::Linger) => self.end_expired(),
+        }
+    }
+
+    fn ask_park(&self) {
+        if !self.park.replace(true) {
+            self.wake();
+        }
+    }
+}
