@@ -24,7 +24,7 @@ mod header {
 
     /// The chapters of the header, in the order in which they stand in it: each is a file of
     /// `src/ffi`. The text at the top of `src/ffi/mod.rs` is the header's first page.
-    const CHAPTERS: [&str; 14] = [
+    const CHAPTERS: [&str; 15] = [
         "status",
         "error",
         "text",
@@ -35,6 +35,7 @@ mod header {
         "listener_config",
         "server_config",
         "server",
+        "server_stats",
         "exchange",
         "client_config",
         "client",

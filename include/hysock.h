@@ -1142,6 +1142,105 @@ hysock_status hysock_server_on_closed(hysock_server *server,
 
 /*
  * ===============================================================================================
+ * server stats
+ * ===============================================================================================
+ *
+ * What a server has done: numbers for a program, and for Prometheus.
+ *
+ * All of it is options. The numbers are always counted, and asking for them stops nobody.
+ */
+
+/** What a server has counted since it was made. Later versions add numbers at the end. */
+typedef struct hysock_server_counts {
+    /** Connections that are open now. */
+    uint64_t connections_open;
+    /** Connections that were served. */
+    uint64_t connections_total;
+    /** Connections that were refused: by an allow rule or a limit of their uid. */
+    uint64_t connections_refused;
+    /** Requests whose head has come. Each is answered, unanswered, or still at work. */
+    uint64_t requests_total;
+    /**
+     * Requests that are at work now: their body is still coming, or their answer is not there yet.
+     */
+    uint64_t requests_in_flight;
+    /** Heads that were no HTTP: their connection got a 400 or 431 and was closed. No requests. */
+    uint64_t requests_malformed;
+    /** Requests that got no answer: their client left, or their connection was closed. */
+    uint64_t requests_unanswered;
+    /** Of these: handlers that the drain's deadline cut short. */
+    uint64_t requests_aborted;
+    /** Requests that an allow rule refused with a 403. */
+    uint64_t requests_forbidden;
+    /** Requests that a limit refused with a 503. */
+    uint64_t overloads;
+    /** Answers with a status of 100 to 199, as an upgrade has. */
+    uint64_t answers_1xx;
+    /** Answers with a status of 200 to 299; what the library answers by itself counts too. */
+    uint64_t answers_2xx;
+    /** 300 to 399. */
+    uint64_t answers_3xx;
+    /** 400 to 499. */
+    uint64_t answers_4xx;
+    /** 500 to 599. */
+    uint64_t answers_5xx;
+    /** Bytes that were read from sockets, heads included. */
+    uint64_t bytes_received;
+    /** Bytes that were written to sockets, heads included. */
+    uint64_t bytes_sent;
+    /** Connections closed because a head took too long. */
+    uint64_t timeouts_head;
+    /** Connections closed because they were idle for too long. */
+    uint64_t timeouts_idle;
+    /** Connections closed because a body, or the reading of an answer, made no progress. */
+    uint64_t timeouts_progress;
+    /** Requests that got a 503 because their handler took too long. */
+    uint64_t timeouts_handler;
+    /** How often accept(2) failed, for lack of descriptors above all. */
+    uint64_t accept_errors;
+    /** Listeners whose socket file was removed or replaced while they served. */
+    uint64_t listeners_lost;
+    /** Log lines of the runtime that found no room; see hysock_runtime_on_log(). */
+    uint64_t log_dropped;
+    /** Milliseconds since the server was made. */
+    uint64_t uptime_ms;
+} hysock_server_counts;
+
+/**
+ * Fill `*counts` with what the server has counted so far; also after its end, until it is freed.
+ *
+ * `size` is `sizeof *counts`: a program that was built with an older header gets what that header
+ * knows, one with a newer header gets zeros for what this library does not count. The numbers are
+ * read one by one while the server goes on; after the answer to a request has come, the request is
+ * in them, and the answer's last bytes a moment later.
+ *
+ * Thread: any, also inside callbacks; it never waits.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT for a NULL and for a size that no version of the struct had;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_stats(hysock_server *server,
+                                  hysock_server_counts *counts,
+                                  size_t size,
+                                  hysock_error *err);
+
+/**
+ * Write the same numbers into `buf` as text for Prometheus (exposition format 0.0.4, content type
+ * `text/plain; version=0.0.4`), with a NUL after it, as much as fits; returns the length of the
+ * whole text, so a result of `size` or more says that it was cut.
+ *
+ * 8192 bytes are always enough. With `size` 0 nothing is written and `buf` may be NULL; the numbers
+ * may be longer in the next call. All names begin with `hysock_server_`.
+ *
+ * Thread: any, also inside callbacks; it never waits.
+ * Errors: as a negative result: HYSOCK_E_INVALID_ARGUMENT for a `buf` of NULL with a size,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+int32_t hysock_server_metrics(hysock_server *server, char *buf, size_t size, hysock_error *err);
+
+/*
+ * ===============================================================================================
  * exchange
  * ===============================================================================================
  *

@@ -39,6 +39,18 @@ pub fn count(body: impl FnOnce() -> Result<usize>) -> i32 {
     }
 }
 
+/// For functions that give a count or a descriptor, or a negative status, and fill a `hysock_error`.
+#[inline]
+pub fn count_with_error(err: ErrorOut<'_>, body: impl FnOnce() -> Result<usize>) -> i32 {
+    let _errno = Errno::keep();
+    let outcome = run(body);
+    err.write(outcome.as_ref().map(|_| ()));
+    match outcome {
+        Ok(count) => i32::try_from(count).unwrap_or(i32::MAX),
+        Err(error) => error.status as i32,
+    }
+}
+
 /// For getters: whatever goes wrong gives `default`.
 #[inline]
 pub fn get<R>(default: R, body: impl FnOnce() -> Result<R>) -> R {
@@ -176,6 +188,10 @@ mod tests {
         assert_eq!(status_only(|| Ok(())), 0);
         assert_eq!(status_only(|| Err(Error::state("no"))), -3);
         assert_eq!(count(|| Ok(7)), 7);
+        // SAFETY: NULL is no place, which is allowed.
+        let nowhere = || unsafe { ErrorOut::new(std::ptr::null_mut()) };
+        assert_eq!(count_with_error(nowhere(), || Ok(7)), 7);
+        assert_eq!(count_with_error(nowhere(), || Err(Error::state("no"))), -3);
         assert_eq!(count(|| Ok(usize::MAX)), i32::MAX);
         assert_eq!(count(|| Err(Error::state("no"))), -3);
         assert_eq!(get(0, || Ok(7)), 7);

@@ -80,6 +80,7 @@ mod boundary;
 mod closure;
 mod config;
 mod free_list;
+mod sized;
 mod slots;
 mod token;
 
@@ -94,6 +95,7 @@ pub mod queue;
 pub mod runtime;
 pub mod server;
 pub mod server_config;
+pub mod server_stats;
 pub mod status;
 pub mod test_hooks;
 pub mod text;

@@ -57,17 +57,27 @@ pub unsafe extern "C" fn hysock_str_copy(s: hysock_str, buf: *mut c_char, size: 
     boundary::get(0, || {
         // SAFETY: C gives a text of ours, or one built the same way.
         let bytes = unsafe { s.bytes() }.unwrap_or_default();
-        if !buf.is_null() && size > 0 {
-            let fitting = bytes.len().min(size - 1);
-            // SAFETY: `buf` is writable for `size` bytes, of which these are the first. `copy` and
-            // not `copy_nonoverlapping`: a caller may shift a text inside its own buffer.
-            unsafe {
-                std::ptr::copy(bytes.as_ptr(), buf.cast(), fitting);
-                buf.add(fitting).write(0);
-            }
-        }
+        // SAFETY: C gives NULL or `size` bytes.
+        unsafe { copy_out(bytes, buf, size) };
         Ok(bytes.len())
     })
+}
+
+/// As much of `bytes` as fits, and a NUL; nothing when `buf` is NULL or `size` 0.
+///
+/// # Safety
+/// `buf` is NULL or writable for `size` bytes.
+pub unsafe fn copy_out(bytes: &[u8], buf: *mut c_char, size: usize) {
+    if buf.is_null() || size == 0 {
+        return;
+    }
+    let fitting = bytes.len().min(size - 1);
+    // SAFETY: `buf` is writable for `size` bytes, of which these are the first. `copy` and
+    // not `copy_nonoverlapping`: a caller may shift a text inside its own buffer.
+    unsafe {
+        std::ptr::copy(bytes.as_ptr(), buf.cast(), fitting);
+        buf.add(fitting).write(0);
+    }
 }
 
 impl hysock_str {

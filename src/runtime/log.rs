@@ -1,11 +1,11 @@
 //! Log lines: a bounded buffer, delivered like any callback. Nothing is ever printed.
 
 use super::Waited;
-use super::context;
 use super::delivery::{self, Event, Executor, Node, Strand};
+use super::feed::{Feed, Pushed};
 use super::gate::Gate;
+use crate::count::SharedCount;
 use crate::limits::LOG_QUEUE;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,23 +33,16 @@ pub type LogFn = Box<dyn Fn(Level, &str) + Send + Sync>;
 #[derive(Default)]
 pub struct Log {
     level: AtomicI32,
+    dropped: SharedCount,
     sink: Mutex<Option<Arc<Sink>>>,
 }
 
 /// One registered log function.
 pub struct Sink {
     strand: Strand,
-    buffer: Mutex<Buffer>,
-    /// Taken out while it runs; the strand sees to it that it runs once at a time.
-    f: Mutex<Option<LogFn>>,
+    lines: Feed<(Level, String)>,
     dropped: Gate,
     ended: Box<dyn Fn() + Send + Sync>,
-}
-
-#[derive(Default)]
-struct Buffer {
-    lines: VecDeque<(Level, String)>,
-    lost: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,8 +56,17 @@ impl Log {
             return;
         }
         if let Some(sink) = lock(&self.sink).clone() {
-            sink.push(level, line());
+            match sink.lines.push((level, line())) {
+                Pushed::First => delivery::post_own(sink, Event::Call),
+                Pushed::Behind => {}
+                Pushed::Lost => self.dropped.add(1),
+            }
         }
+    }
+
+    /// How many lines found no room.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.get()
     }
 
     /// Sends lines up to `level` to `f` from now on; `ended` runs after an earlier or this function was
@@ -78,8 +80,7 @@ impl Log {
     ) {
         let sink = Arc::new(Sink {
             strand: Strand::new(executor),
-            buffer: Mutex::default(),
-            f: Mutex::new(Some(f)),
+            lines: Feed::new(LOG_QUEUE, Box::new(move |(level, line)| f(*level, line))),
             dropped: Gate::default(),
             ended,
         });
@@ -101,47 +102,18 @@ impl Log {
 }
 
 impl Sink {
-    fn push(self: Arc<Self>, level: Level, line: String) {
-        let first = {
-            let mut buffer = lock(&self.buffer);
-            if buffer.lines.len() >= LOG_QUEUE {
-                buffer.lost += 1;
-                return;
-            }
-            buffer.lines.push_back((level, line));
-            buffer.lines.len() == 1
-        };
-        if first {
-            delivery::post_own(self, Event::Call);
-        }
-    }
-
-    /// The lines that wait, and a last one for those that found no room.
-    fn take_lines(&self) -> VecDeque<(Level, String)> {
-        let mut buffer = lock(&self.buffer);
-        let mut lines = std::mem::take(&mut buffer.lines);
-        let lost = std::mem::take(&mut buffer.lost);
-        if lost > 0 {
+    fn run(&self) {
+        let about_lost = |lost| {
             let line = format!("{lost} log lines were lost: the log function is too slow");
-            lines.push_back((Level::Warn, line));
-        }
-        lines
+            Some((Level::Warn, line))
+        };
+        self.lines.run(|| true, about_lost);
     }
 
     fn drop_function(&self) {
-        drop(lock(&self.f).take());
+        self.lines.drop_function();
         self.dropped.open();
         (self.ended)();
-    }
-
-    fn run(&self) {
-        let Some(f) = lock(&self.f).take() else {
-            return;
-        };
-        for (level, line) in self.take_lines() {
-            context::callback(|| f(level, &line));
-        }
-        *lock(&self.f) = Some(f);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod delivery;
+pub mod feed;
 pub mod fork;
 pub mod gate;
 pub mod io_thread;

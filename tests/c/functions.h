@@ -107,6 +107,11 @@ FN(s_closed, hysock_server, hysock_server_on_closed(h, ignore_closed, NULL, NULL
 FN(s_shutdown, hysock_server, hysock_server_shutdown(h, 0, ERR))
 FN(s_signal, hysock_server, hysock_server_shutdown_signal(h))
 FN(s_wait, hysock_server, hysock_server_wait(h, 0, ERR))
+static hysock_status s_stats(void *handle) {
+    hysock_server_counts counts;
+    return hysock_server_stats(handle, &counts, sizeof(counts), ERR);
+}
+FN(s_metrics, hysock_server, hysock_server_metrics(h, NULL, 0, ERR))
 FREE(s_free, hysock_server)
 FN(x_method, hysock_exchange, none(hysock_exchange_method(h)))
 FN(x_target, hysock_exchange, none(hysock_exchange_target(h)))
@@ -207,6 +212,8 @@ static const function functions[] = {
     S(s_shutdown, SERVER),
     S(s_signal, SERVER),
     S(s_wait, SERVER),
+    S(s_stats, SERVER),
+    S(s_metrics, SERVER),
     N(s_free, SERVER),
     E(x_method, EXCHANGE),
     E(x_target, EXCHANGE),

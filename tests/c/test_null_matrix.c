@@ -162,6 +162,14 @@ static void server(hysock_runtime *runtime) {
     REFUSED(hysock_server_shutdown(NULL, 0, NULL));
     REFUSED(hysock_server_shutdown_signal(NULL));
     REFUSED(hysock_server_wait(NULL, 0, NULL));
+    hysock_server_counts counts;
+    REFUSED(hysock_server_stats(NULL, &counts, sizeof(counts), NULL));
+    REFUSED(hysock_server_stats(server, NULL, sizeof(counts), NULL));
+    REFUSED(hysock_server_stats(server, &counts, 0, NULL));
+    REFUSED(hysock_server_stats(server, &counts, sizeof(counts) - 1, NULL));
+    REFUSED(hysock_server_stats(server, &counts, SIZE_MAX, NULL));
+    REFUSED(hysock_server_metrics(NULL, path, sizeof(path), NULL));
+    REFUSED(hysock_server_metrics(server, NULL, 1, NULL));
     hysock_server_free(NULL);
     hysock_server_free(server);
 

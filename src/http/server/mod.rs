@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod exchange;
 mod link;
+mod metrics;
 mod routes;
 mod service;
 mod shard;

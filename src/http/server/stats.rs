@@ -92,7 +92,7 @@ impl Stats {
 }
 
 /// A server's numbers at one moment. Those that belong together may differ by what happens meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub connections_open: u64,
     pub connections_total: u64,
@@ -116,6 +116,7 @@ pub struct Counts {
     pub timeouts_handler: u64,
     pub accept_errors: u64,
     pub listeners_lost: u64,
+    pub log_dropped: u64,
     pub uptime: Duration,
 }
 
@@ -144,6 +145,7 @@ impl Server {
             timeouts_handler: stats.sum(|s| &s.timeouts_handler),
             accept_errors: stats.accept_errors.get(),
             listeners_lost: stats.listeners_lost.get(),
+            log_dropped: self.runtime.log().dropped(),
             uptime: stats.made.elapsed(),
         }
     }
