@@ -8,6 +8,7 @@ mod connection;
 mod exchange;
 mod link;
 mod metrics;
+mod pattern;
 mod routes;
 mod service;
 mod shard;

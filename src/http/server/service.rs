@@ -67,6 +67,7 @@ impl Service {
         check_coding(request.headers(), request.version())?;
         let route = match shard.routes.find(request.method(), uri.path()) {
             Found::Route(route) => route,
+            Found::Options(allow) => return Err(Refusal::options(allow)),
             Found::Nothing => return Err(Refusal::text(StatusCode::NOT_FOUND, "404 not found\n")),
             Found::MethodNotAllowed(allow) => {
                 let text = "405 method not allowed\n";
@@ -274,6 +275,16 @@ impl Refusal {
         Refusal {
             status,
             text,
+            headers,
+        }
+    }
+
+    /// What a path answers to, when no handler says it.
+    fn options(allow: Option<HeaderValue>) -> Refusal {
+        let headers = allow.map(|allow| (ALLOW, allow)).into_iter().collect();
+        Refusal {
+            status: StatusCode::NO_CONTENT,
+            text: "",
             headers,
         }
     }
