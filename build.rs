@@ -37,6 +37,7 @@ mod header {
         "server",
         "server_stats",
         "exchange",
+        "exchange_route",
         "client_config",
         "client",
         "call",

@@ -958,9 +958,11 @@ void hysock_server_config_free(hysock_server_config *config);
  * hysock_server_on_closed() and configs are options.
  *
  * Handlers run in parallel on the callback threads unless the config says otherwise. An exchange
- * is lent to its handler: see there. A route whose path fits wins with its own method over one for
- * every method; a path that fits with other methods only gets a 405, one that fits nowhere a 404,
- * both without a handler.
+ * is lent to its handler: see there. One path decides: a route's that is equal to the request's,
+ * else the closest pattern. There a route with the request's method wins over one for every method;
+ * with other methods only the answer is a 405 that lists them, and to OPTIONS a 204 that does. A
+ * request that fits nowhere gets a 404, `OPTIONS *` a 204. All these without a handler; a route
+ * without a path takes what fits nowhere.
  */
 
 /** Handles one request. The exchange is lent: see hysock_exchange_defer(). */
@@ -1076,21 +1078,27 @@ hysock_status hysock_server_new(hysock_runtime *runtime,
 /**
  * Hand requests with this method and path to `fn`; before the start only.
  *
- * Methods are case-sensitive, as in HTTP. A path that is there, but not with the method of a request,
- * gets a 405 that lists its methods, and a path that is nowhere a 404, unless a route takes it.
- * `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
- * `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
- * every path that no other route has, and goes with a `method` of NULL only.
+ * Methods are case-sensitive, as in HTTP. `method` NULL is every method; "GET" includes HEAD, whose
+ * answer is sent without its body. `pattern` is compared byte by byte with the request's path,
+ * undecoded and without the query; NULL is every path that no other route has, and goes with a
+ * `method` of NULL only.
+ *
+ * Parameters: in `/items/{id}` the braces stand for any text up to the next slash, also beside
+ * other text (`/img-{n}.png`), one between two slashes; at the end `{*rest}` stands for all that
+ * follows, slashes included. Neither is ever empty. Names are of letters, digits, `_` and `-`; `{{`
+ * and `}}` are braces. hysock_exchange_param() gives the values. Of several patterns that fit, text
+ * wins over `{id}`, and `{id}` over `{*rest}`. Two that nothing tells apart are refused: one place
+ * has one parameter name in all patterns, and `{id}` never stands beside `{*rest}`.
  *
  * Thread: any.
  * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
- * Errors: HYSOCK_E_INVALID_ARGUMENT, also for a second route with the same method and path;
- * HYSOCK_E_STATE after the start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for a second route with the same method and pattern and
+ * for patterns that collide; HYSOCK_E_STATE after the start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
  * Since: 0.1
  */
 hysock_status hysock_server_add_route(hysock_server *server,
                                       const char *method,
-                                      const char *path,
+                                      const char *pattern,
                                       hysock_exchange_fn fn,
                                       void *userdata,
                                       hysock_drop_fn drop,
@@ -1444,6 +1452,96 @@ hysock_status hysock_exchange_on_gone(hysock_exchange *exchange,
                                       void *userdata,
                                       hysock_drop_fn drop,
                                       hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * exchange route
+ * ===============================================================================================
+ *
+ * What a route and a query know of a request, and more about headers.
+ *
+ * All of these are options. Parameters and query values are decoded and may hold any byte, NUL
+ * included; method, path, target and query as a whole are as they were sent. A `%` that does not
+ * begin an escape stays as it is. The texts are good as long as the exchange's others.
+ */
+
+/**
+ * What stands in the path where the route's pattern has this parameter, decoded: of `{id}` in
+ * `/items/{id}` the name is `id`, of `{*rest}` in `/files/{*rest}` it is `rest`.
+ *
+ * A `%2F` in the path is a slash here, and never divides the path.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent when the pattern has none of that name, for a `name` of NULL and a handle
+ * that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_param(const hysock_exchange *exchange, const char *name);
+
+/**
+ * The path of the route that took the request, as it was given to hysock_server_add_route(): what
+ * to group requests by in logs and metrics. Absent for the route without a path.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent for a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_pattern(const hysock_exchange *exchange);
+
+/**
+ * The first value of a name in the query, decoded as HTML forms encode it: `+` is a space.
+ * A name without `=` has an empty value.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent when there is none, for a `name` of NULL and a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_query_value(const hysock_exchange *exchange, const char *name);
+
+/**
+ * How many names with values the query has, each of several with the same name counted.
+ *
+ * Thread: any, one at a time.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_exchange_query_count(const hysock_exchange *exchange);
+
+/**
+ * Name and value number `index` of the query, from 0, in the order in which they were sent, decoded
+ * as by hysock_exchange_query_value().
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_query_at(const hysock_exchange *exchange,
+                                       size_t index,
+                                       hysock_str *name,
+                                       hysock_str *value);
+
+/**
+ * Value number `index`, from 0, of the request's headers with this name, in the order in which they
+ * were sent. Each header counts once: a value with commas in it is one.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent beyond the last, for a `name` of NULL and a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_header_value_at(const hysock_exchange *exchange,
+                                           const char *name,
+                                           size_t index);
+
+/**
+ * Remove what was set or added to the answer under this name; nothing of that name is fine too.
+ *
+ * A `name` that is refused is remembered like those of hysock_exchange_set_header().
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_exchange_set_header().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_remove_header(hysock_exchange *exchange, const char *name);
 
 /*
  * ===============================================================================================

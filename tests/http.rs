@@ -94,7 +94,7 @@ fn every_delivery_answers_performed_and_started_calls() {
         serve(&runtime, &place, &config, |exchange| {
             let text = format!(
                 "{} {}",
-                exchange.method(),
+                exchange.head().method(),
                 exchange.body().unwrap_or(b"-").len()
             );
             exchange
@@ -147,7 +147,9 @@ fn half_closing_and_pipelining_clients_get_every_answer() {
     let runtime = Runtime::start(&runtime::Config::default()).unwrap();
     let place = Place::new();
     serve(&runtime, &place, &server::Config::default(), |exchange| {
-        exchange.answer(200, None, exchange.target()).unwrap();
+        exchange
+            .answer(200, None, exchange.head().target())
+            .unwrap();
     });
     let mut requests = String::new();
     for number in 0..10 {

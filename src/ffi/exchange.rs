@@ -71,7 +71,10 @@ pub(super) fn handler(
 pub extern "C" fn hysock_exchange_method(exchange: *const hysock_exchange) -> hysock_str {
     boundary::get(hysock_str::ABSENT, || {
         Ok(hysock_str::new(
-            handle::get("exchange", exchange)?.method().as_bytes(),
+            handle::get("exchange", exchange)?
+                .head()
+                .method()
+                .as_bytes(),
         ))
     })
 }
@@ -84,7 +87,9 @@ pub extern "C" fn hysock_exchange_method(exchange: *const hysock_exchange) -> hy
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_exchange_path(exchange: *const hysock_exchange) -> hysock_str {
     boundary::get(hysock_str::ABSENT, || {
-        Ok(hysock_str::new(handle::get("exchange", exchange)?.path()))
+        Ok(hysock_str::new(
+            handle::get("exchange", exchange)?.head().path(),
+        ))
     })
 }
 
@@ -102,7 +107,7 @@ pub unsafe extern "C" fn hysock_exchange_header(
     boundary::get(hysock_str::ABSENT, || {
         let exchange = handle::get("exchange", exchange)?;
         // SAFETY: C gives NULL or a NUL-terminated text.
-        Ok(find(exchange.headers(), unsafe { opt_text(name) }))
+        Ok(find(exchange.head().headers(), unsafe { opt_text(name) }))
     })
 }
 
@@ -225,7 +230,9 @@ pub extern "C" fn hysock_exchange_free(exchange: *mut hysock_exchange) {
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_exchange_target(exchange: *const hysock_exchange) -> hysock_str {
     boundary::get(hysock_str::ABSENT, || {
-        Ok(hysock_str::new(handle::get("exchange", exchange)?.target()))
+        Ok(hysock_str::new(
+            handle::get("exchange", exchange)?.head().target(),
+        ))
     })
 }
 
@@ -238,7 +245,7 @@ pub extern "C" fn hysock_exchange_target(exchange: *const hysock_exchange) -> hy
 pub extern "C" fn hysock_exchange_query(exchange: *const hysock_exchange) -> hysock_str {
     boundary::get(hysock_str::ABSENT, || {
         Ok(hysock_str::maybe(
-            handle::get("exchange", exchange)?.query(),
+            handle::get("exchange", exchange)?.head().query(),
         ))
     })
 }
@@ -250,7 +257,9 @@ pub extern "C" fn hysock_exchange_query(exchange: *const hysock_exchange) -> hys
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_exchange_version(exchange: *const hysock_exchange) -> i32 {
-    boundary::get(0, || Ok(handle::get("exchange", exchange)?.version()))
+    boundary::get(0, || {
+        Ok(handle::get("exchange", exchange)?.head().version())
+    })
 }
 
 /// How many headers the request has, each of several with the same name counted.
@@ -260,7 +269,7 @@ pub extern "C" fn hysock_exchange_version(exchange: *const hysock_exchange) -> i
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_exchange_header_count(exchange: *const hysock_exchange) -> i32 {
-    boundary::count(|| Ok(handle::get("exchange", exchange)?.headers().len()))
+    boundary::count(|| Ok(handle::get("exchange", exchange)?.head().headers().len()))
 }
 
 /// Name and value of header number `index`, from 0. Names are in lower case; several with the same
@@ -280,7 +289,7 @@ pub unsafe extern "C" fn hysock_exchange_header_at(
         let exchange = handle::get("exchange", exchange)?;
         // SAFETY: C gives NULL or variables for the results.
         let (name, value) = unsafe { (Out::new("name", name)?, Out::new("value", value)?) };
-        let (found, text) = headers::at(exchange.headers(), index)?;
+        let (found, text) = headers::at(exchange.head().headers(), index)?;
         name.set(hysock_str::new(found.as_str().as_bytes()));
         value.set(hysock_str::new(text.as_bytes()));
         Ok(())
@@ -348,7 +357,7 @@ pub unsafe extern "C" fn hysock_exchange_on_gone(
 }
 
 /// A refused argument of a setter: the answer must not go out without what it was to set.
-fn remember<T>(exchange: &Exchange, argument: Result<T>) -> Result<T> {
+pub(super) fn remember<T>(exchange: &Exchange, argument: Result<T>) -> Result<T> {
     argument.inspect_err(|error| exchange.refuse(error.clone()))
 }
 

@@ -89,6 +89,7 @@ pub mod client;
 pub mod client_config;
 pub mod error;
 pub mod exchange;
+pub mod exchange_route;
 pub mod handle;
 pub mod listener_config;
 pub mod queue;

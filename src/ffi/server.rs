@@ -7,9 +7,11 @@
 //! hysock_server_on_closed() and configs are options.
 //!
 //! Handlers run in parallel on the callback threads unless the config says otherwise. An exchange
-//! is lent to its handler: see there. A route whose path fits wins with its own method over one for
-//! every method; a path that fits with other methods only gets a 405, one that fits nowhere a 404,
-//! both without a handler.
+//! is lent to its handler: see there. One path decides: a route's that is equal to the request's,
+//! else the closest pattern. There a route with the request's method wins over one for every method;
+//! with other methods only the answer is a 405 that lists them, and to OPTIONS a 204 that does. A
+//! request that fits nowhere gets a 404, `OPTIONS *` a 204. All these without a handler; a route
+//! without a path takes what fits nowhere.
 
 use super::boundary::{self, Out};
 use super::closure::{Closure, Userdata};
@@ -234,22 +236,28 @@ pub unsafe extern "C" fn hysock_server_new(
 
 /// Hand requests with this method and path to `fn`; before the start only.
 ///
-/// Methods are case-sensitive, as in HTTP. A path that is there, but not with the method of a request,
-/// gets a 405 that lists its methods, and a path that is nowhere a 404, unless a route takes it.
-/// `method` NULL is every method; "GET" includes HEAD, whose answer is sent without its body.
-/// `path` is compared byte by byte with the request's, undecoded and without the query; NULL is
-/// every path that no other route has, and goes with a `method` of NULL only.
+/// Methods are case-sensitive, as in HTTP. `method` NULL is every method; "GET" includes HEAD, whose
+/// answer is sent without its body. `pattern` is compared byte by byte with the request's path,
+/// undecoded and without the query; NULL is every path that no other route has, and goes with a
+/// `method` of NULL only.
+///
+/// Parameters: in `/items/{id}` the braces stand for any text up to the next slash, also beside
+/// other text (`/img-{n}.png`), one between two slashes; at the end `{*rest}` stands for all that
+/// follows, slashes included. Neither is ever empty. Names are of letters, digits, `_` and `-`; `{{`
+/// and `}}` are braces. hysock_exchange_param() gives the values. Of several patterns that fit, text
+/// wins over `{id}`, and `{id}` over `{*rest}`. Two that nothing tells apart are refused: one place
+/// has one parameter name in all patterns, and `{id}` never stands beside `{*rest}`.
 ///
 /// Thread: any.
 /// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
-/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for a second route with the same method and path;
-/// HYSOCK_E_STATE after the start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for a second route with the same method and pattern and
+/// for patterns that collide; HYSOCK_E_STATE after the start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hysock_server_add_route(
     server: *mut hysock_server,
     method: *const c_char,
-    path: *const c_char,
+    pattern: *const c_char,
     r#fn: hysock_exchange_fn,
     userdata: *mut c_void,
     drop: hysock_drop_fn,
@@ -262,8 +270,13 @@ pub unsafe extern "C" fn hysock_server_add_route(
         let closure = Closure::new("fn", r#fn, userdata)?;
         let server = handle::get("server", server)?;
         // SAFETY: C gives NULL or NUL-terminated texts.
-        let (method, path) = unsafe { (opt_string("method", method)?, opt_string("path", path)?) };
-        server.add_route(method, path, exchange::handler(closure))
+        let (method, pattern) = unsafe {
+            (
+                opt_string("method", method)?,
+                opt_string("pattern", pattern)?,
+            )
+        };
+        server.add_route(method, pattern, exchange::handler(closure))
     })
 }
 

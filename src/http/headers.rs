@@ -92,6 +92,12 @@ pub fn put(map: &mut HeaderMap, header: &[u8], text: &[u8], replace: bool) -> Re
     fits.map_err(|_| Error::argument("too many headers: no more than 32768 fit into one message"))
 }
 
+/// Takes a header out of a message to be sent.
+pub fn remove(map: &mut HeaderMap, header: &[u8]) -> Result<()> {
+    map.remove(name(header)?);
+    Ok(())
+}
+
 /// The header at `index`, counting each value of a repeated name.
 pub fn at(map: &HeaderMap, index: usize) -> Result<(&HeaderName, &HeaderValue)> {
     map.iter().nth(index).ok_or_else(|| {
@@ -135,5 +141,11 @@ mod tests {
         put(&mut map, b"a", b"4", true).unwrap();
         assert_eq!(map.len(), 2);
         assert!(at(&map, 2).is_err());
+        put(&mut map, b"a", b"5", false).unwrap();
+        remove(&mut map, b"A").unwrap();
+        remove(&mut map, b"c").unwrap();
+        assert_eq!(map.len(), 1);
+        assert!(remove(&mut map, b"a b").is_err());
+        assert!(remove(&mut map, b"content-length").is_err());
     }
 }

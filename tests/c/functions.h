@@ -127,6 +127,16 @@ static hysock_status x_at(void *handle) {
 }
 FN(x_set, hysock_exchange, hysock_exchange_set_header(h, "a", "b", 1))
 FN(x_add, hysock_exchange, hysock_exchange_add_header(h, "a", "b", 1))
+FN(x_param, hysock_exchange, none(hysock_exchange_param(h, "id")))
+FN(x_pattern, hysock_exchange, none(hysock_exchange_pattern(h)))
+FN(x_qvalue, hysock_exchange, none(hysock_exchange_query_value(h, "id")))
+FN(x_qcount, hysock_exchange, nothing(hysock_exchange_query_count(h)))
+static hysock_status x_qat(void *handle) {
+    hysock_str name, value;
+    return hysock_exchange_query_at(handle, 0, &name, &value);
+}
+FN(x_valueat, hysock_exchange, none(hysock_exchange_header_value_at(h, "host", 0)))
+FN(x_remove, hysock_exchange, hysock_exchange_remove_header(h, "a"))
 FN(x_answer, hysock_exchange, hysock_exchange_answer(h, 200, NULL, "x", 1, ERR))
 FN(x_defer, hysock_exchange, hysock_exchange_defer(h, ERR))
 FN(x_gone, hysock_exchange, hysock_exchange_on_gone(h, ignore_exchange, NULL, NULL, ERR))
@@ -226,6 +236,13 @@ static const function functions[] = {
     S(x_at, EXCHANGE),
     S(x_set, EXCHANGE),
     S(x_add, EXCHANGE),
+    E(x_param, EXCHANGE),
+    E(x_pattern, EXCHANGE),
+    E(x_qvalue, EXCHANGE),
+    E(x_qcount, EXCHANGE),
+    S(x_qat, EXCHANGE),
+    E(x_valueat, EXCHANGE),
+    S(x_remove, EXCHANGE),
     S(x_answer, EXCHANGE),
     S(x_defer, EXCHANGE),
     S(x_gone, EXCHANGE),

@@ -278,6 +278,13 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED(hysock_exchange_header_at(NULL, 0, &name, &value));
     REFUSED(hysock_exchange_set_header(NULL, "a", "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(NULL, "a", "b", HYSOCK_NTS));
+    REFUSED(hysock_exchange_remove_header(NULL, "a"));
+    empty(hysock_exchange_param(NULL, "id"));
+    empty(hysock_exchange_pattern(NULL));
+    empty(hysock_exchange_query_value(NULL, "id"));
+    CHECK(hysock_exchange_query_count(NULL) <= 0);
+    REFUSED(hysock_exchange_query_at(NULL, 0, &name, &value));
+    empty(hysock_exchange_header_value_at(NULL, "host", 0));
     REFUSED(hysock_exchange_answer(NULL, 200, NULL, NULL, 0, NULL));
     REFUSED(hysock_exchange_defer(NULL, NULL));
     REFUSED_DROP(hysock_exchange_on_gone(NULL, no_gone, &drops, count_drop, NULL));
@@ -290,6 +297,12 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED(hysock_exchange_set_header(exchange, "a", NULL, HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(exchange, NULL, "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(exchange, "a", NULL, HYSOCK_NTS));
+    REFUSED(hysock_exchange_remove_header(exchange, NULL));
+    empty(hysock_exchange_param(exchange, NULL));
+    empty(hysock_exchange_query_value(exchange, NULL));
+    REFUSED(hysock_exchange_query_at(exchange, 0, NULL, &value));
+    REFUSED(hysock_exchange_query_at(exchange, 0, &name, NULL));
+    empty(hysock_exchange_header_value_at(exchange, NULL, 0));
     REFUSED(hysock_exchange_answer(exchange, 200, NULL, NULL, 5, NULL));
     REFUSED(hysock_exchange_answer(exchange, 200, NULL, "x", HYSOCK_NTS, &error));
     CHECK_OK(hysock_exchange_defer(exchange, NULL));

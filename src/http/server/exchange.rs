@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::answer::{Stage, State, answer_status, shut_down};
+use super::head::Head;
 use super::routes::Route;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
@@ -31,7 +32,7 @@ pub struct Exchange {
     server: Arc<Server>,
     thread: Arc<IoThread>,
     strand: Strand,
-    request: request::Parts,
+    head: Head,
     body: Collected,
     deferred: AtomicBool,
     /// Answered, and nobody waits to hear that the client is gone: a release has nothing to do. Written
@@ -46,14 +47,14 @@ impl Exchange {
         server: Arc<Server>,
         thread: Arc<IoThread>,
         strand: Strand,
-        request: request::Parts,
+        head: Head,
         body: Collected,
     ) -> Arc<Exchange> {
         Arc::new(Exchange {
             server,
             thread,
             strand,
-            request,
+            head,
             body,
             deferred: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
@@ -73,16 +74,19 @@ impl Exchange {
         *this.deferred.get_mut() = false;
         *this.quiet.get_mut() = false;
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state.reset(std::mem::take(&mut this.request.headers));
-        // What points into hyper's read buffer would keep it from being used again.
-        this.request.uri = http::Uri::default();
+        state.reset(this.head.clear());
         true
     }
 
     /// Gives a recycled exchange its request.
-    pub(super) fn renew(self: &mut Arc<Self>, request: request::Parts, body: Collected) {
+    pub(super) fn renew(
+        self: &mut Arc<Self>,
+        request: request::Parts,
+        body: Collected,
+        route: &Route,
+    ) {
         let this = Arc::get_mut(self).expect("recycled, so nobody else has it");
-        this.request = request;
+        this.head.renew(request, route);
         this.body = body;
     }
 
@@ -99,37 +103,8 @@ impl Exchange {
         &self.face
     }
 
-    pub fn method(&self) -> &str {
-        self.request.method.as_str()
-    }
-
-    /// Path and query as received.
-    pub fn target(&self) -> &[u8] {
-        match self.request.uri.path_and_query() {
-            Some(target) => target.as_str().as_bytes(),
-            None => self.path(),
-        }
-    }
-
-    pub fn path(&self) -> &[u8] {
-        self.request.uri.path().as_bytes()
-    }
-
-    pub fn query(&self) -> Option<&[u8]> {
-        self.request.uri.query().map(str::as_bytes)
-    }
-
-    /// 10 or 11.
-    pub fn version(&self) -> i32 {
-        if self.request.version == http::Version::HTTP_10 {
-            10
-        } else {
-            11
-        }
-    }
-
-    pub fn headers(&self) -> &HeaderMap {
-        &self.request.headers
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
     /// The whole body, when the request has one; an uncounted NUL follows it.
@@ -138,22 +113,26 @@ impl Exchange {
     }
 
     pub fn set_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
-        self.put_header(name, value, true)
+        self.edit(|map| headers::put(map, name, value, true))
     }
 
     pub fn add_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
-        self.put_header(name, value, false)
+        self.edit(|map| headers::put(map, name, value, false))
     }
 
-    fn put_header(&self, name: &[u8], value: &[u8], replace: bool) -> Result<()> {
+    pub fn remove_header(&self, name: &[u8]) -> Result<()> {
+        self.edit(|map| headers::remove(map, name))
+    }
+
+    fn edit(&self, f: impl FnOnce(&mut HeaderMap) -> Result<()>) -> Result<()> {
         self.check()?;
         let mut state = self.state();
         state.check_open()?;
-        let put = headers::put(&mut state.headers, name, value, replace);
-        if let Err(error) = &put {
+        let edited = f(&mut state.headers);
+        if let Err(error) = &edited {
             state.refused.get_or_insert_with(|| Box::new(error.clone()));
         }
-        put
+        edited
     }
 
     /// Refuses the answer that goes out next: it would lack something that the user wanted in it.
@@ -243,8 +222,8 @@ impl Exchange {
             self.server.runtime().log().write(Level::Warn, || {
                 format!(
                     "{} {}: the handler ended without an answer, the client got a 500",
-                    self.method(),
-                    String::from_utf8_lossy(self.path())
+                    self.head.method(),
+                    String::from_utf8_lossy(self.head.path())
                 )
             });
         } else {

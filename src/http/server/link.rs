@@ -2,6 +2,7 @@
 
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
+use super::head::Head;
 use super::routes::Route;
 use super::shard::Shard;
 use crate::count::Count;
@@ -79,7 +80,7 @@ impl Link {
         self.set_phase(Phase::Handler);
         let exchange = match self.shard.take_spare() {
             Some(mut spare) => {
-                spare.renew(head, body);
+                spare.renew(head, body, route);
                 spare
             }
             None => {
@@ -89,7 +90,7 @@ impl Link {
                     shard.server().clone(),
                     shard.thread.clone(),
                     strand,
-                    head,
+                    Head::new(head, route),
                     body,
                 )
             }

@@ -6,8 +6,13 @@ mod clock;
 mod config;
 mod connection;
 mod exchange;
+<<<<<<< HEAD
 mod link;
 mod metrics;
+=======
+mod head;
+mod pairs;
+>>>>>>> 166fe98 (Parameters, query values and patterns of a request, decoded; headers are removed and listed by name)
 mod pattern;
 mod routes;
 mod service;
