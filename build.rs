@@ -24,7 +24,7 @@ mod header {
 
     /// The chapters of the header, in the order in which they stand in it: each is a file of
     /// `src/ffi`. The text at the top of `src/ffi/mod.rs` is the header's first page.
-    const CHAPTERS: [&str; 15] = [
+    const CHAPTERS: &[&str] = &[
         "status",
         "error",
         "text",

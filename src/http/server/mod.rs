@@ -6,13 +6,10 @@ mod clock;
 mod config;
 mod connection;
 mod exchange;
-<<<<<<< HEAD
+mod head;
 mod link;
 mod metrics;
-=======
-mod head;
 mod pairs;
->>>>>>> 166fe98 (Parameters, query values and patterns of a request, decoded; headers are removed and listed by name)
 mod pattern;
 mod routes;
 mod service;
