@@ -558,6 +558,19 @@ hysock_status hysock_runtime_on_log(hysock_runtime *runtime,
                                     hysock_error *err);
 
 /**
+ * Send other lines to the log function from now on: those of `level` and graver ones.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_STATE when there is no log function, see hysock_runtime_on_log();
+ * HYSOCK_E_INVALID_ARGUMENT for a level that is none; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_set_log_level(hysock_runtime *runtime,
+                                           int32_t level,
+                                           hysock_error *err);
+
+/**
  * Make a config that holds the defaults.
  *
  * Never NULL: when no memory for handles is left, the result is a handle that hysock_runtime_new()
@@ -810,11 +823,9 @@ void hysock_listener_config_free(hysock_listener_config *config);
  * is options; NULL is the defaults, which suit a daemon's control socket.
  *
  * What goes beyond a limit gets an answer where HTTP has one (413, 414, 431, 503), then the
- * connection is closed; other connections do not notice. Limits without a setter: 100 headers (431),
- * a target of 8 KiB (414), 1,024 requests that wait for callback threads or a queue (503), and 30
- * seconds in which a client that owes us a body, or the reading of an answer, moves not one byte: then
- * it is cut off. After an answer to a request that was not read to its end the connection closes when
- * the client has read it, after 64 MiB more of its data, or after 2 seconds.
+ * connection is closed where nothing can follow; other connections do not notice. Without a setter: a
+ * target of 8 KiB (414). After an answer to a request that was not read to its end the connection
+ * closes when the client has read it, after 64 MiB more of its data, or after 2 seconds.
  */
 
 /**
@@ -864,7 +875,7 @@ hysock_status hysock_server_config_set_max_body(hysock_server_config *config, ui
 
 /**
  * Set the largest request head (request line and headers), in bytes: 8 KiB to 1 MiB, 64 KiB by
- * default. A larger one gets a 431, as does one with more than 100 headers.
+ * default. A larger one gets a 431.
  *
  * Thread: any.
  * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -893,6 +904,28 @@ hysock_status hysock_server_config_set_max_connections(hysock_server_config *con
 hysock_status hysock_server_config_set_max_requests(hysock_server_config *config, uint64_t n);
 
 /**
+ * Set how many header lines a request may have: 1 to 100, 100 by default. One with more gets a 431
+ * and no handler.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_headers(hysock_server_config *config, uint32_t n);
+
+/**
+ * Set how many requests may wait for callback threads or in a queue: 1 to 4294967295 or
+ * HYSOCK_UNLIMITED, 1024 by default. Further ones get a 503 with Retry-After. What else waits in that
+ * queue counts too. In inline delivery nothing waits.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_queue(hysock_server_config *config,
+                                                 uint64_t n);
+
+/**
  * Set how long a client may take to send a request head, in milliseconds: 1 or more or
  * HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second. A connection that has sent
  * nothing yet waits for its first head and is under this limit too.
@@ -914,6 +947,48 @@ hysock_status hysock_server_config_set_head_timeout(hysock_server_config *config
  */
 hysock_status hysock_server_config_set_idle_timeout(hysock_server_config *config,
                                                     uint32_t timeout_ms);
+
+/**
+ * Set in which time a client that owes us bytes must move hysock_server_config_set_progress_floor() of
+ * them, in milliseconds: 1 or more or HYSOCK_FOREVER, 30 seconds by default. One that moves fewer is cut
+ * off. Measured to half a second.
+ *
+ * A client owes the rest of a body while we wait for it, and the reading of an answer that no longer
+ * fits into the kernel's buffer; while a handler is the slow side nothing is owed. What a client has read
+ * is seen in steps of up to 40 KiB: one that reads less than that in the timeout may count as having read
+ * nothing.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_progress_timeout(hysock_server_config *config,
+                                                        uint32_t timeout_ms);
+
+/**
+ * Set how many bytes a client must move in hysock_server_config_set_progress_timeout(): 1 to
+ * 4294967295, 256 by default.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_progress_floor(hysock_server_config *config, uint64_t bytes);
+
+/**
+ * Set how long a request that was read to its end may wait for its answer, in milliseconds: 1 or more or
+ * HYSOCK_FOREVER, the default. Measured to a quarter of a second.
+ *
+ * Then its client gets a 503, a later answer fails with HYSOCK_E_CLOSED, and what
+ * hysock_exchange_on_gone() and hysock_call_set_parent() promise for a client that left happens. A
+ * handler that runs goes on running, one that still waited for a thread does not run.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_handler_timeout(hysock_server_config *config,
+                                                       uint32_t timeout_ms);
 
 /**
  * Set how long answers in flight may take after hysock_server_shutdown_signal(), in milliseconds:
@@ -1132,6 +1207,24 @@ hysock_status hysock_server_add_listener(hysock_server *server,
  * Since: 0.1
  */
 hysock_status hysock_server_start(hysock_server *server, hysock_error *err);
+
+/**
+ * Keep to another config from now on: for a daemon that reads its settings again.
+ *
+ * Nobody is cut off because a limit is lower now. Timeouts hold for what is under way too, the largest
+ * head for connections that begin, or begin again after an idle second. What says where callbacks run
+ * (hysock_server_config_set_delivery() and hysock_server_config_set_queue()) is ignored: it was
+ * settled by hysock_server_new(). Every setting counts, those that were not set are the defaults
+ * again: begin with the same setters as before. `config` NULL is all defaults.
+ *
+ * Thread: any, also inside callbacks; of two calls the last one holds.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT for what a setter of `config` had refused: then nothing has
+ * changed; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_reload(hysock_server *server,
+                                   const hysock_server_config *config,
+                                   hysock_error *err);
 
 /**
  * Run `fn` once when the server has ended. A server that was freed before that does not run it.

@@ -56,6 +56,7 @@ limits! {
     SERVER_IDLE_TIMEOUT = "hysock_server_config_set_idle_timeout", "milliseconds", 75_000, 1, MAX_MS, true;
     SERVER_PROGRESS_TIMEOUT = "hysock_server_config_set_progress_timeout", "milliseconds", 30_000, 1, MAX_MS, true;
     SERVER_PROGRESS_FLOOR = "hysock_server_config_set_progress_floor", "bytes", 256, 1, MAX_COUNT, false;
+    SERVER_HANDLER_TIMEOUT = "hysock_server_config_set_handler_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
     SERVER_DRAIN = "hysock_server_config_set_drain", "milliseconds", 10_000, 1, MAX_MS, true;
 
     CLIENT_MAX_BODY = "hysock_client_config_set_max_body", "bytes", 16 * MIB, 1, u64::MAX - 1, true;

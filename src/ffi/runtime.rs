@@ -13,7 +13,7 @@ use super::handle;
 use super::queue::hysock_queue;
 use super::status::hysock_status;
 use super::text::{hysock_drop_fn, hysock_str, string};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::runtime::{Level, Runtime, ThreadHooks};
 use std::ffi::{c_char, c_void};
@@ -168,8 +168,7 @@ pub unsafe extern "C" fn hysock_runtime_on_log(
     boundary::with_error(err, || {
         let closure = Closure::new("fn", r#fn, userdata)?;
         let runtime = handle::get("runtime", runtime)?;
-        let level = Level::from_i32(level)
-            .ok_or_else(|| Error::argument(format!("level: {level} is not one of HYSOCK_LOG_*")))?;
+        let level = log_level(level)?;
         let queue = match queue.is_null() {
             true => None,
             false => Some(handle::get("queue", queue)?),
@@ -182,6 +181,31 @@ pub unsafe extern "C" fn hysock_runtime_on_log(
         };
         runtime.on_log(level, queue.as_deref(), Box::new(log))
     })
+}
+
+/// Send other lines to the log function from now on: those of `level` and graver ones.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_STATE when there is no log function, see hysock_runtime_on_log();
+/// HYSOCK_E_INVALID_ARGUMENT for a level that is none; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
+/// HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_runtime_set_log_level(
+    runtime: *mut hysock_runtime,
+    level: i32,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        handle::get("runtime", runtime)?.set_log_level(log_level(level)?)
+    })
+}
+
+fn log_level(level: i32) -> Result<Level> {
+    Level::from_i32(level)
+        .ok_or_else(|| Error::argument(format!("level: {level} is not one of HYSOCK_LOG_*")))
 }
 
 /// Make a config that holds the defaults.

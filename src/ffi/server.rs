@@ -325,6 +325,31 @@ pub unsafe extern "C" fn hysock_server_start(
     boundary::with_error(err, || handle::get("server", server)?.start())
 }
 
+/// Keep to another config from now on: for a daemon that reads its settings again.
+///
+/// Nobody is cut off because a limit is lower now. Timeouts hold for what is under way too, the largest
+/// head for connections that begin, or begin again after an idle second. What says where callbacks run
+/// (hysock_server_config_set_delivery() and hysock_server_config_set_queue()) is ignored: it was
+/// settled by hysock_server_new(). Every setting counts, those that were not set are the defaults
+/// again: begin with the same setters as before. `config` NULL is all defaults.
+///
+/// Thread: any, also inside callbacks; of two calls the last one holds.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT for what a setter of `config` had refused: then nothing has
+/// changed; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_reload(
+    server: *mut hysock_server,
+    config: *const hysock_server_config,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        handle::get("server", server)?.reload(&config::read(config)?)
+    })
+}
+
 /// Run `fn` once when the server has ended. A server that was freed before that does not run it.
 ///
 /// Thread: any.

@@ -2,11 +2,9 @@
 //! is options; NULL is the defaults, which suit a daemon's control socket.
 //!
 //! What goes beyond a limit gets an answer where HTTP has one (413, 414, 431, 503), then the
-//! connection is closed; other connections do not notice. Limits without a setter: 100 headers (431),
-//! a target of 8 KiB (414), 1,024 requests that wait for callback threads or a queue (503), and 30
-//! seconds in which a client that owes us a body, or the reading of an answer, moves not one byte: then
-//! it is cut off. After an answer to a request that was not read to its end the connection closes when
-//! the client has read it, after 64 MiB more of its data, or after 2 seconds.
+//! connection is closed where nothing can follow; other connections do not notice. Without a setter: a
+//! target of 8 KiB (414). After an answer to a request that was not read to its end the connection
+//! closes when the client has read it, after 64 MiB more of its data, or after 2 seconds.
 
 use super::boundary;
 use super::config;
@@ -88,7 +86,7 @@ pub extern "C" fn hysock_server_config_set_max_body(
 }
 
 /// Set the largest request head (request line and headers), in bytes: 8 KiB to 1 MiB, 64 KiB by
-/// default. A larger one gets a 431, as does one with more than 100 headers.
+/// default. A larger one gets a 431.
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
@@ -138,6 +136,42 @@ pub extern "C" fn hysock_server_config_set_max_requests(
     })
 }
 
+/// Set how many header lines a request may have: 1 to 100, 100 by default. One with more gets a 431
+/// and no handler.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_headers(
+    config: *mut hysock_server_config,
+    n: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_headers = limits::SERVER_MAX_HEADERS.count(u64::from(n))? as usize;
+        Ok(())
+    })
+}
+
+/// Set how many requests may wait for callback threads or in a queue: 1 to 4294967295 or
+/// HYSOCK_UNLIMITED, 1024 by default. Further ones get a 503 with Retry-After. What else waits in that
+/// queue counts too. In inline delivery nothing waits.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_queue(
+    config: *mut hysock_server_config,
+    n: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_queue =
+            usize::try_from(limits::SERVER_MAX_QUEUE.count(n)?).unwrap_or(usize::MAX);
+        Ok(())
+    })
+}
+
 /// Set how long a client may take to send a request head, in milliseconds: 1 or more or
 /// HYSOCK_FOREVER, 10 seconds by default. Measured to a quarter of a second. A connection that has sent
 /// nothing yet waits for its first head and is under this limit too.
@@ -169,6 +203,67 @@ pub extern "C" fn hysock_server_config_set_idle_timeout(
 ) -> hysock_status {
     config::set(config, |config| {
         config.idle_timeout = limits::SERVER_IDLE_TIMEOUT.time(timeout_ms)?;
+        Ok(())
+    })
+}
+
+/// Set in which time a client that owes us bytes must move hysock_server_config_set_progress_floor() of
+/// them, in milliseconds: 1 or more or HYSOCK_FOREVER, 30 seconds by default. One that moves fewer is cut
+/// off. Measured to half a second.
+///
+/// A client owes the rest of a body while we wait for it, and the reading of an answer that no longer
+/// fits into the kernel's buffer; while a handler is the slow side nothing is owed. What a client has read
+/// is seen in steps of up to 40 KiB: one that reads less than that in the timeout may count as having read
+/// nothing.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_progress_timeout(
+    config: *mut hysock_server_config,
+    timeout_ms: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.progress_timeout = limits::SERVER_PROGRESS_TIMEOUT.time(timeout_ms)?;
+        Ok(())
+    })
+}
+
+/// Set how many bytes a client must move in hysock_server_config_set_progress_timeout(): 1 to
+/// 4294967295, 256 by default.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_progress_floor(
+    config: *mut hysock_server_config,
+    bytes: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.progress_floor = limits::SERVER_PROGRESS_FLOOR.count(bytes)?;
+        Ok(())
+    })
+}
+
+/// Set how long a request that was read to its end may wait for its answer, in milliseconds: 1 or more or
+/// HYSOCK_FOREVER, the default. Measured to a quarter of a second.
+///
+/// Then its client gets a 503, a later answer fails with HYSOCK_E_CLOSED, and what
+/// hysock_exchange_on_gone() and hysock_call_set_parent() promise for a client that left happens. A
+/// handler that runs goes on running, one that still waited for a thread does not run.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_handler_timeout(
+    config: *mut hysock_server_config,
+    timeout_ms: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.handler_timeout = limits::SERVER_HANDLER_TIMEOUT.time(timeout_ms)?;
         Ok(())
     })
 }

@@ -84,18 +84,33 @@ impl Log {
             dropped: Gate::default(),
             ended,
         });
-        let before = lock(&self.sink).replace(sink);
-        self.level.store(level as i32, Ordering::Relaxed);
+        let before = {
+            let mut current = lock(&self.sink);
+            self.level.store(level as i32, Ordering::Relaxed);
+            current.replace(sink)
+        };
         if let Some(before) = before {
             delivery::post_own(before, Event::Discard);
         }
     }
 
+    /// Says whether there is a function to send lines to.
+    pub(super) fn set_level(&self, level: Level) -> bool {
+        let sink = lock(&self.sink);
+        if sink.is_some() {
+            self.level.store(level as i32, Ordering::Relaxed);
+        }
+        sink.is_some()
+    }
+
     /// No more lines: what is buffered is delivered, then the function is dropped. Gives the sink to wait
     /// for, if there is one.
     pub(super) fn close(&self) -> Option<Arc<Sink>> {
-        self.level.store(0, Ordering::Relaxed);
-        let sink = lock(&self.sink).take()?;
+        let sink = {
+            let mut current = lock(&self.sink);
+            self.level.store(0, Ordering::Relaxed);
+            current.take()?
+        };
         delivery::post_own(sink.clone(), Event::Discard);
         Some(sink)
     }

@@ -203,6 +203,17 @@ impl Runtime {
         Ok(())
     }
 
+    /// Sends lines of another level to the log function that there is.
+    pub fn set_log_level(&self, level: Level) -> Result<()> {
+        self.check_running()?;
+        if self.log().set_level(level) {
+            return Ok(());
+        }
+        Err(Error::state(
+            "there is no log function yet: set one with hysock_runtime_on_log",
+        ))
+    }
+
     /// Refuses a queue of another runtime, whose end would leave callbacks here that nobody runs.
     pub fn check_delivery(&self, delivery: &Delivery) -> Result<()> {
         let Delivery::Queue(queue) = delivery else {

@@ -61,6 +61,7 @@ FN(rc_hooks, hysock_runtime_config,
    hysock_runtime_config_set_thread_hooks(h, NULL, NULL, NULL, NULL))
 FREE(rc_free, hysock_runtime_config)
 FN(rt_log, hysock_runtime, hysock_runtime_on_log(h, 1, NULL, ignore_log, NULL, NULL, ERR))
+FN(rt_level, hysock_runtime, hysock_runtime_set_log_level(h, 1, ERR))
 FN(rt_shutdown, hysock_runtime, hysock_runtime_shutdown(h, 0, ERR))
 FN(rt_wait, hysock_runtime, hysock_runtime_wait(h, 0, ERR))
 FREE(rt_free, hysock_runtime)
@@ -94,6 +95,11 @@ FN(sc_conns, hysock_server_config, hysock_server_config_set_max_connections(h, 1
 FN(sc_reqs, hysock_server_config, hysock_server_config_set_max_requests(h, 1))
 FN(sc_headt, hysock_server_config, hysock_server_config_set_head_timeout(h, 1))
 FN(sc_idle, hysock_server_config, hysock_server_config_set_idle_timeout(h, 1))
+FN(sc_hdrs, hysock_server_config, hysock_server_config_set_max_headers(h, 1))
+FN(sc_mqueue, hysock_server_config, hysock_server_config_set_max_queue(h, 1))
+FN(sc_prog, hysock_server_config, hysock_server_config_set_progress_timeout(h, 1))
+FN(sc_floor, hysock_server_config, hysock_server_config_set_progress_floor(h, 1))
+FN(sc_handt, hysock_server_config, hysock_server_config_set_handler_timeout(h, 1))
 FN(sc_drain, hysock_server_config, hysock_server_config_set_drain(h, 1))
 FN(sc_host, hysock_server_config, hysock_server_config_set_strict_host(h, true))
 FREE(sc_free, hysock_server_config)
@@ -103,6 +109,7 @@ static hysock_status s_listen(void *handle) {
     return hysock_server_add_listener(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, ERR);
 }
 FN(s_start, hysock_server, hysock_server_start(h, ERR))
+FN(s_reload, hysock_server, hysock_server_reload(h, NULL, ERR))
 FN(s_closed, hysock_server, hysock_server_on_closed(h, ignore_closed, NULL, NULL, ERR))
 FN(s_shutdown, hysock_server, hysock_server_shutdown(h, 0, ERR))
 FN(s_signal, hysock_server, hysock_server_shutdown_signal(h))
@@ -190,6 +197,7 @@ static const function functions[] = {
     S(rc_hooks, RUNTIME_CONFIG),
     N(rc_free, RUNTIME_CONFIG),
     S(rt_log, RUNTIME),
+    S(rt_level, RUNTIME),
     S(rt_shutdown, RUNTIME),
     S(rt_wait, RUNTIME),
     N(rt_free, RUNTIME),
@@ -212,12 +220,18 @@ static const function functions[] = {
     S(sc_reqs, SERVER_CONFIG),
     S(sc_headt, SERVER_CONFIG),
     S(sc_idle, SERVER_CONFIG),
+    S(sc_hdrs, SERVER_CONFIG),
+    S(sc_mqueue, SERVER_CONFIG),
+    S(sc_prog, SERVER_CONFIG),
+    S(sc_floor, SERVER_CONFIG),
+    S(sc_handt, SERVER_CONFIG),
     S(sc_drain, SERVER_CONFIG),
     S(sc_host, SERVER_CONFIG),
     N(sc_free, SERVER_CONFIG),
     S(s_route, SERVER),
     S(s_listen, SERVER),
     S(s_start, SERVER),
+    S(s_reload, SERVER),
     S(s_closed, SERVER),
     S(s_shutdown, SERVER),
     S(s_signal, SERVER),

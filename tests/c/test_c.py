@@ -35,6 +35,8 @@ PROGRAMS = {
     "test_panic": [()],
     "test_queue": [()],
     "test_deadlines": [()],
+    "test_timeouts": [(d,) for d in DELIVERIES],
+    "test_reload": [(d,) for d in DELIVERIES],
     "test_errno": [()],
     "test_paths": [()],
     "test_limits": [()],

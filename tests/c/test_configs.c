@@ -104,6 +104,13 @@ static void server(host *h) {
     REFUSED(hysock_server_config_set_max_requests(config, 0));
     REFUSED(hysock_server_config_set_head_timeout(config, 0));
     REFUSED(hysock_server_config_set_idle_timeout(config, 0));
+    REFUSED(hysock_server_config_set_max_headers(config, 0));
+    REFUSED(hysock_server_config_set_max_headers(config, 101));
+    REFUSED(hysock_server_config_set_max_queue(config, 0));
+    REFUSED(hysock_server_config_set_progress_timeout(config, 0));
+    REFUSED(hysock_server_config_set_progress_floor(config, 0));
+    REFUSED(hysock_server_config_set_progress_floor(config, HYSOCK_UNLIMITED));
+    REFUSED(hysock_server_config_set_handler_timeout(config, 0));
     REFUSED(hysock_server_config_set_drain(config, 0));
     CHECK_OK(hysock_server_config_set_delivery(config, HYSOCK_DELIVERY_INLINE));
     CHECK_OK(hysock_server_config_set_max_body(config, HYSOCK_UNLIMITED));
@@ -113,6 +120,12 @@ static void server(host *h) {
     CHECK_OK(hysock_server_config_set_max_requests(config, HYSOCK_UNLIMITED));
     CHECK_OK(hysock_server_config_set_head_timeout(config, HYSOCK_FOREVER));
     CHECK_OK(hysock_server_config_set_idle_timeout(config, HYSOCK_FOREVER));
+    CHECK_OK(hysock_server_config_set_max_headers(config, 1));
+    CHECK_OK(hysock_server_config_set_max_headers(config, 100));
+    CHECK_OK(hysock_server_config_set_max_queue(config, HYSOCK_UNLIMITED));
+    CHECK_OK(hysock_server_config_set_progress_timeout(config, HYSOCK_FOREVER));
+    CHECK_OK(hysock_server_config_set_progress_floor(config, 1));
+    CHECK_OK(hysock_server_config_set_handler_timeout(config, HYSOCK_FOREVER));
     CHECK_OK(hysock_server_config_set_drain(config, HYSOCK_FOREVER));
     CHECK_OK(hysock_server_config_set_strict_host(config, true));
     CHECK_OK(hysock_server_config_set_strict_host(config, false));

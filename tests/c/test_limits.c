@@ -172,6 +172,91 @@ static void head_and_body(void) {
     host_stop(&h);
 }
 
+/* ---- header lines ---- */
+
+static void header_lines(uint32_t limit) {
+    host h;
+    raw r;
+    host_open(&h, POOL, NULL);
+    hysock_server_config *config = host_server_config(&h);
+    if (limit != 100) /* the default */
+        CHECK_OK(hysock_server_config_set_max_headers(config, limit));
+    host_serve(&h, config, handler, NULL, NULL);
+    for (uint32_t n = limit > 1 ? limit - 1 : 1; n <= limit + 1; n++) {
+        long count = latch_count(&handled);
+        raw_open(&r, h.path);
+        raw_text(&r, "GET / HTTP/1.1\r\nHost: x\r\n");
+        for (uint32_t i = 1; i < n; i++) /* equal names count each */
+            raw_text(&r, "A: x\r\n");
+        raw_text(&r, "\r\n");
+        CHECK_INT(raw_status(&r), n <= limit ? 200 : 431);
+        if (n > limit)
+            CHECK(raw_closes(&r, check_ms(DEADLINE_MS)));
+        CHECK_INT(latch_count(&handled) - count, n <= limit ? 1 : 0);
+        raw_close(&r);
+    }
+    host_stop(&h);
+}
+
+/* ---- requests that wait ---- */
+
+static latch entered, leave;
+
+static void blocker(hysock_exchange *exchange, void *userdata) {
+    (void)userdata;
+    latch_add(&entered, 1);
+    LATCH_AWAIT(&leave, 1);
+    answer_or_closed(exchange, "x", 1);
+}
+
+/* One thread that is busy, `max` requests behind it, and the next gets a 503. */
+static void waiting(uint64_t max) {
+    enum { ASKED = 12 };
+    host h;
+    raw busy, r[ASKED];
+    latch_init(&entered);
+    latch_init(&leave);
+    hysock_runtime_config *threads = hysock_runtime_config_new();
+    CHECK_OK(hysock_runtime_config_set_callback_threads(threads, 1));
+    host_open(&h, POOL, threads);
+    hysock_runtime_config_free(threads);
+    hysock_server_config *config = host_server_config(&h);
+    CHECK_OK(hysock_server_config_set_max_queue(config, max));
+    host_serve(&h, config, blocker, NULL, NULL);
+    ask(&busy, h.path);
+    LATCH_AWAIT(&entered, 1);
+    uint64_t refused = 0;
+    for (int i = 0; i < ASKED; i++) {
+        ask(&r[i], h.path);
+        /* One by one: the queue is filled once per turn of the I/O thread. */
+        if ((uint64_t)i >= max) {
+            answer a;
+            CHECK_INT(raw_answer(&r[i], &a, false), 503);
+            CHECK(answer_header_is(&a, "retry-after", "1"));
+            answer_free(&a);
+            refused++;
+        } else {
+            int unread = 1;
+            for (int64_t end = now_ms() + check_ms(DEADLINE_MS); unread > 0; sched_yield()) {
+                CHECK(ioctl(r[i].fd, SIOCOUTQ, &unread) == 0);
+                CHECK(now_ms() < end);
+            }
+            CHECK_INT(raw_poll(r[i].fd, POLLIN, 20), 0);
+        }
+    }
+    CHECK_INT(refused, ASKED - max);
+    latch_add(&leave, 1);
+    CHECK_INT(raw_status(&busy), 200);
+    for (int i = 0; i < ASKED; i++) {
+        if ((uint64_t)i < max)
+            CHECK_INT(raw_status(&r[i]), 200);
+        raw_close(&r[i]);
+    }
+    CHECK_INT(latch_count(&entered), (long)max + 1);
+    raw_close(&busy);
+    host_stop(&h);
+}
+
 int main(void) {
     check_start();
     latch_init(&handled);
@@ -181,5 +266,10 @@ int main(void) {
     heads(65536);
     heads(1 << 20);
     head_and_body();
+    header_lines(1);
+    header_lines(20);
+    header_lines(100);
+    waiting(1);
+    waiting(10);
     return check_end();
 }

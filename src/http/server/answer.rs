@@ -41,6 +41,8 @@ pub enum Stage {
     /// The answer has left for the socket.
     Sent,
     Gone,
+    /// The handler took too long: the client gets a 503.
+    Late,
     ShutDown,
 }
 
@@ -64,6 +66,11 @@ impl State {
                 Operation::Send,
                 "the client has closed the connection before it was answered",
             )),
+            Stage::Late => Err(Error::new(
+                Status::Closed,
+                Operation::Send,
+                "the handler timeout has passed: the client was answered with a 503",
+            )),
             Stage::ShutDown => Err(shut_down()),
         }
     }
@@ -83,11 +90,22 @@ impl State {
     }
 
     pub fn set_internal_error(&mut self) {
-        self.status = StatusCode::INTERNAL_SERVER_ERROR;
+        let text = b"500 internal server error\n";
+        self.set_own(StatusCode::INTERNAL_SERVER_ERROR, text);
+    }
+
+    pub fn set_late(&mut self) {
+        let text = b"503 the request took too long\n";
+        self.set_own(StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+
+    /// An answer of the library's own.
+    fn set_own(&mut self, status: StatusCode, text: &'static [u8]) {
+        self.status = status;
         self.headers.clear();
-        let text = http::HeaderValue::from_static("text/plain");
-        self.headers.insert(CONTENT_TYPE, text);
-        self.body = Bytes::from_static(b"500 internal server error\n");
+        let plain = http::HeaderValue::from_static("text/plain");
+        self.headers.insert(CONTENT_TYPE, plain);
+        self.body = Bytes::from_static(text);
     }
 }
 

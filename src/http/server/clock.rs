@@ -30,6 +30,8 @@ pub enum Late {
     Park,
     Idle,
     Head,
+    /// The request has got no answer yet.
+    Handler,
     /// The peer owes bytes, or owes the reading of ours, and moves too few.
     Progress,
     Linger,
@@ -85,6 +87,7 @@ impl Clock {
             Phase::Idle if over(config.idle_timeout) => Some(Late::Idle),
             Phase::Idle if age >= PARK_AFTER => Some(Late::Park),
             Phase::Head if over(config.head_timeout) => Some(Late::Head),
+            Phase::Handler if over(config.handler_timeout) => Some(Late::Handler),
             Phase::Linger if age >= LINGER_TIME => Some(Late::Linger),
             _ => None,
         };

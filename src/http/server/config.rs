@@ -21,6 +21,8 @@ pub struct Config {
     /// gone.
     pub progress_timeout: Option<Duration>,
     pub progress_floor: u64,
+    /// From a request's last byte to its answer.
+    pub handler_timeout: Option<Duration>,
     pub drain: Option<Duration>,
     pub strict_host: bool,
 }
@@ -39,6 +41,7 @@ impl Default for Config {
             idle_timeout: limits::SERVER_IDLE_TIMEOUT.default_time(),
             progress_timeout: limits::SERVER_PROGRESS_TIMEOUT.default_time(),
             progress_floor: limits::SERVER_PROGRESS_FLOOR.default,
+            handler_timeout: limits::SERVER_HANDLER_TIMEOUT.default_time(),
             drain: limits::SERVER_DRAIN.default_time(),
             strict_host: false,
         }

@@ -195,7 +195,7 @@ impl Exchange {
         }
         match state.stage {
             Stage::ShutDown => return Err(shut_down()),
-            Stage::Gone => {
+            Stage::Gone | Stage::Late => {
                 state.on_gone = Some(f);
                 drop(state);
                 self.post(Event::Gone);
@@ -261,8 +261,10 @@ impl Exchange {
     ) -> Poll<Option<R>> {
         let mut state = self.state();
         match state.stage {
-            Stage::Answered => {
-                state.stage = Stage::Sent;
+            Stage::Answered | Stage::Late => {
+                if state.stage == Stage::Answered {
+                    state.stage = Stage::Sent;
+                }
                 let headers = std::mem::take(&mut state.headers);
                 let body = std::mem::take(&mut state.body);
                 Poll::Ready(Some(reply(state.status, headers, body)))
@@ -278,22 +280,17 @@ impl Exchange {
         }
     }
 
-    /// The client has left, or (`shut_down`) the server ends before the answer. Says whether an answer was
-    /// still owed.
-    pub(super) fn cut(self: &Arc<Self>, shut_down: bool) -> bool {
-        let state = self.state();
+    /// Ends it before it was answered: `why` is what it becomes. Says whether an answer was still owed.
+    pub(super) fn cut(self: &Arc<Self>, why: Stage) -> bool {
+        let mut state = self.state();
         if state.stage != Stage::Open {
             return false;
         }
+        if why == Stage::Late {
+            state.set_late();
+        }
         let has_hook = state.on_gone.is_some();
-        self.settle(
-            state,
-            if shut_down {
-                Stage::ShutDown
-            } else {
-                Stage::Gone
-            },
-        );
+        self.settle(state, why);
         if has_hook {
             self.post(Event::Gone);
         }
@@ -346,9 +343,15 @@ impl Node for Exchange {
         let _posted = Posted(&self.server);
         match event {
             Event::Call => {
-                let route = self.state().route.take();
-                if let Some(route) = route {
-                    self.run_handler(&route.handler);
+                let (route, late) = {
+                    let mut state = self.state();
+                    (state.route.take(), state.stage == Stage::Late)
+                };
+                match route {
+                    // Its 503 says that nothing was done.
+                    Some(_) if late => self.release(),
+                    Some(route) => self.run_handler(&route.handler),
+                    None => {}
                 }
             }
             Event::Gone => {

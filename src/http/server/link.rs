@@ -1,5 +1,6 @@
 //! What the parts of one connection share.
 
+use super::answer::Stage;
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
 use super::head::Head;
@@ -130,12 +131,25 @@ impl Link {
 
     /// The connection ends with the exchange unanswered.
     pub fn cut_exchange(&self, shut_down: bool) {
+        let why = if shut_down {
+            Stage::ShutDown
+        } else {
+            Stage::Gone
+        };
         let exchange = self.exchange.take();
         if let Some(exchange) = exchange
-            && exchange.cut(shut_down)
+            && exchange.cut(why)
             && shut_down
         {
             self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The handler has taken too long: its client gets a 503, and the exchange is over.
+    fn give_up_on_handler(&self) {
+        let exchange = self.exchange.borrow();
+        if exchange.as_ref().is_some_and(|e| e.cut(Stage::Late)) {
+            self.shard.stats.timeouts_handler.add(1);
         }
     }
 
@@ -173,6 +187,7 @@ impl Link {
             Some(Late::Idle) => self.expire(&stats.timeouts_idle),
             Some(Late::Head) => self.expire(&stats.timeouts_head),
             Some(Late::Progress) => self.expire(&stats.timeouts_progress),
+            Some(Late::Handler) => self.give_up_on_handler(),
             Some(Late::Linger) => self.end_expired(),
         }
     }
