@@ -1246,9 +1246,10 @@ hysock_status hysock_server_on_closed(hysock_server *server,
  * server stats
  * ===============================================================================================
  *
- * What a server has done: numbers for a program, and for Prometheus.
+ * What a server has done: numbers for a program and for Prometheus, and an access log.
  *
- * All of it is options. The numbers are always counted, and asking for them stops nobody.
+ * All of it is options. The numbers are always counted, and asking for them stops nobody. The access
+ * log costs nothing as long as there is none.
  */
 
 /** What a server has counted since it was made. Later versions add numbers at the end. */
@@ -1303,9 +1304,51 @@ typedef struct hysock_server_counts {
     uint64_t listeners_lost;
     /** Log lines of the runtime that found no room; see hysock_runtime_on_log(). */
     uint64_t log_dropped;
+    /** Entries of the access log that found no room; see hysock_server_on_access(). */
+    uint64_t access_dropped;
     /** Milliseconds since the server was made. */
     uint64_t uptime_ms;
 } hysock_server_counts;
+
+/**
+ * One request of the access log. Everything in it is good until the callback returns. Later versions
+ * add fields at the end.
+ */
+typedef struct hysock_access {
+    /** From the end of the request's head to the last byte of its answer in the socket. */
+    uint64_t microseconds;
+    /** Bytes of the request, its head included. */
+    uint64_t bytes_received;
+    /** Bytes of the answer, its head included, that were sent. */
+    uint64_t bytes_sent;
+    /**
+     * The answer's status; 0 when there was none, because the client left or the connection was
+     * closed.
+     */
+    int32_t http_status;
+    /** HYSOCK_PEER_KNOWN; else nothing is known of who asked. */
+    int32_t peer_state;
+    /** Who connected; UINT32_MAX when not known. */
+    uint32_t uid;
+    /** UINT32_MAX when not known. */
+    uint32_t gid;
+    /** 0 when not known, or not visible from here. */
+    int32_t pid;
+    /** 0. */
+    uint32_t reserved;
+    /** As hysock_exchange_method(). */
+    hysock_str method;
+    /** As hysock_exchange_target(). */
+    hysock_str target;
+    /**
+     * The pattern of its route, as given to hysock_server_add_route(); absent for the fallback and
+     * for requests that no route took.
+     */
+    hysock_str pattern;
+} hysock_access;
+
+/** Gets one request, after its answer has left. */
+typedef void (*hysock_access_fn)(const hysock_access *entry, void *userdata);
 
 /**
  * Fill `*counts` with what the server has counted so far; also after its end, until it is freed.
@@ -1324,6 +1367,28 @@ hysock_status hysock_server_stats(hysock_server *server,
                                   hysock_server_counts *counts,
                                   size_t size,
                                   hysock_error *err);
+
+/**
+ * Run `fn` once for each request: after its answer has left, or when its client has. Before the start
+ * only.
+ *
+ * What the library answers by itself (404, 413, 503) is in it too; heads that are no HTTP are not, they
+ * are only counted. It runs in the server's delivery, one call at a time, while the server goes on:
+ * entries wait in a bounded buffer, and those that find no room are counted (`access_dropped`). All
+ * that have come in have run before hysock_server_on_closed(); when the server is freed before its end
+ * the rest is dropped. Bytes of pipelined requests are counted with the request that they came with.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE after the start, and when there is one already; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_on_access(hysock_server *server,
+                                      hysock_access_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
 
 /**
  * Write the same numbers into `buf` as text for Prometheus (exposition format 0.0.4, content type

@@ -87,6 +87,8 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub const SWEEP: Duration = Duration::from_millis(250);
 /// Log lines that may wait for the log callback; beyond it they are counted and dropped.
 pub const LOG_QUEUE: usize = 256;
+/// Entries that may wait for the access log's callback; beyond it they are counted and dropped.
+pub const ACCESS_QUEUE: usize = 4096;
 /// After an early answer: how much and how long a client may go on sending.
 pub const LINGER_BYTES: u64 = 64 * MIB;
 pub const LINGER_TIME: Duration = Duration::from_secs(2);

@@ -1,17 +1,20 @@
-//! What a server has done: numbers for a program, and for Prometheus.
+//! What a server has done: numbers for a program and for Prometheus, and an access log.
 //!
-//! All of it is options. The numbers are always counted, and asking for them stops nobody.
+//! All of it is options. The numbers are always counted, and asking for them stops nobody. The access
+//! log costs nothing as long as there is none.
 
 use super::boundary;
+use super::closure::{Closure, Userdata};
 use super::error::{ErrorOut, hysock_error};
 use super::handle;
 use super::server::hysock_server;
 use super::sized::SizedOut;
 use super::status::hysock_status;
-use super::text::copy_out;
+use super::text::{copy_out, hysock_drop_fn, hysock_str};
 use crate::error::Error;
-use crate::http::server::Counts;
-use std::ffi::c_char;
+use crate::http::server::{Counts, Entry};
+use crate::socket::peer::Known;
+use std::ffi::{c_char, c_void};
 
 /// What a server has counted since it was made. Later versions add numbers at the end.
 #[repr(C)]
@@ -65,12 +68,51 @@ pub struct hysock_server_counts {
     pub listeners_lost: u64,
     /// Log lines of the runtime that found no room; see hysock_runtime_on_log().
     pub log_dropped: u64,
+    /// Entries of the access log that found no room; see hysock_server_on_access().
+    pub access_dropped: u64,
     /// Milliseconds since the server was made.
     pub uptime_ms: u64,
 }
 
+/// One request of the access log. Everything in it is good until the callback returns. Later versions
+/// add fields at the end.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hysock_access {
+    /// From the end of the request's head to the last byte of its answer in the socket.
+    pub microseconds: u64,
+    /// Bytes of the request, its head included.
+    pub bytes_received: u64,
+    /// Bytes of the answer, its head included, that were sent.
+    pub bytes_sent: u64,
+    /// The answer's status; 0 when there was none, because the client left or the connection was
+    /// closed.
+    pub http_status: i32,
+    /// HYSOCK_PEER_KNOWN; else nothing is known of who asked.
+    pub peer_state: i32,
+    /// Who connected; UINT32_MAX when not known.
+    pub uid: u32,
+    /// UINT32_MAX when not known.
+    pub gid: u32,
+    /// 0 when not known, or not visible from here.
+    pub pid: i32,
+    /// 0.
+    pub reserved: u32,
+    /// As hysock_exchange_method().
+    pub method: hysock_str,
+    /// As hysock_exchange_target().
+    pub target: hysock_str,
+    /// The pattern of its route, as given to hysock_server_add_route(); absent for the fallback and
+    /// for requests that no route took.
+    pub pattern: hysock_str,
+}
+
+/// Gets one request, after its answer has left.
+pub type hysock_access_fn =
+    Option<unsafe extern "C-unwind" fn(entry: *const hysock_access, userdata: *mut c_void)>;
+
 /// The size of the struct in the first version that had it.
-const FIRST: usize = 200;
+const FIRST: usize = 208;
 const _: () = assert!(size_of::<hysock_server_counts>() >= FIRST);
 
 impl From<Counts> for hysock_server_counts {
@@ -107,6 +149,7 @@ impl From<Counts> for hysock_server_counts {
             accept_errors: counts.accept_errors,
             listeners_lost: counts.listeners_lost,
             log_dropped: counts.log_dropped,
+            access_dropped: counts.access_dropped,
             uptime_ms: u64::try_from(counts.uptime.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -140,6 +183,69 @@ pub unsafe extern "C" fn hysock_server_stats(
         out.set(&server.counts().into());
         Ok(())
     })
+}
+
+/// Run `fn` once for each request: after its answer has left, or when its client has. Before the start
+/// only.
+///
+/// What the library answers by itself (404, 413, 503) is in it too; heads that are no HTTP are not, they
+/// are only counted. It runs in the server's delivery, one call at a time, while the server goes on:
+/// entries wait in a bounded buffer, and those that find no room are counted (`access_dropped`). All
+/// that have come in have run before hysock_server_on_closed(); when the server is freed before its end
+/// the rest is dropped. Bytes of pipelined requests are counted with the request that they came with.
+///
+/// Thread: any.
+/// Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+/// Errors: HYSOCK_E_STATE after the start, and when there is one already; HYSOCK_E_INVALID_ARGUMENT,
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_on_access(
+    server: *mut hysock_server,
+    r#fn: hysock_access_fn,
+    userdata: *mut c_void,
+    drop: hysock_drop_fn,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    let userdata = Userdata::new(userdata, drop);
+    boundary::with_error(err, || {
+        let closure = Closure::new("fn", r#fn, userdata)?;
+        let access = move |entry: &Entry| {
+            let entry = hysock_access::from(entry);
+            // SAFETY: the function and its userdata were registered together; the entry lives until
+            // it returns.
+            unsafe { (closure.function)(&raw const entry, closure.userdata()) }
+        };
+        handle::get("server", server)?.on_access(Box::new(access))
+    })
+}
+
+impl From<&Entry> for hysock_access {
+    fn from(entry: &Entry) -> hysock_access {
+        let (peer_state, peer) = match entry.peer {
+            Known::Known(peer) => (1, Some(peer)),
+            Known::Gone => (2, None),
+            Known::Unsupported => (3, None),
+        };
+        let pattern = entry.pattern().map(str::as_bytes);
+        let pid = peer.and_then(|peer| peer.pid).unwrap_or(0);
+        hysock_access {
+            microseconds: u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX),
+            bytes_received: entry.bytes_received,
+            bytes_sent: entry.bytes_sent,
+            http_status: entry.status.map_or(0, |status| i32::from(status.as_u16())),
+            peer_state,
+            uid: peer.map_or(u32::MAX, |peer| peer.uid),
+            gid: peer.map_or(u32::MAX, |peer| peer.gid),
+            pid: pid.cast_signed(),
+            reserved: 0,
+            method: hysock_str::new(entry.method.as_str().as_bytes()),
+            target: hysock_str::new(entry.target.as_bytes()),
+            pattern: pattern.map_or(hysock_str::ABSENT, hysock_str::new),
+        }
+    }
 }
 
 /// Write the same numbers into `buf` as text for Prometheus (exposition format 0.0.4, content type

@@ -32,6 +32,11 @@ static void ignore_closed(hysock_server *server, hysock_status reason, uint64_t 
     (void)userdata;
 }
 
+static void ignore_access(const hysock_access *entry, void *userdata) {
+    (void)entry;
+    (void)userdata;
+}
+
 static void ignore_log(int32_t level, hysock_str line, void *userdata) {
     (void)level;
     (void)line;
@@ -119,6 +124,7 @@ static hysock_status s_stats(void *handle) {
     return hysock_server_stats(handle, &counts, sizeof(counts), ERR);
 }
 FN(s_metrics, hysock_server, hysock_server_metrics(h, NULL, 0, ERR))
+FN(s_access, hysock_server, hysock_server_on_access(h, ignore_access, NULL, NULL, ERR))
 FREE(s_free, hysock_server)
 FN(x_method, hysock_exchange, none(hysock_exchange_method(h)))
 FN(x_target, hysock_exchange, none(hysock_exchange_target(h)))
@@ -238,6 +244,7 @@ static const function functions[] = {
     S(s_wait, SERVER),
     S(s_stats, SERVER),
     S(s_metrics, SERVER),
+    S(s_access, SERVER),
     N(s_free, SERVER),
     E(x_method, EXCHANGE),
     E(x_target, EXCHANGE),

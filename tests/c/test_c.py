@@ -41,6 +41,7 @@ PROGRAMS = {
     "test_paths": [()],
     "test_limits": [()],
     "test_races": [()],
+    "test_stats": [(d,) for d in DELIVERIES],
 }
 RUNS = [(name, args) for name, all_args in PROGRAMS.items() for args in all_args]
 

@@ -35,6 +35,12 @@ static void no_closed(hysock_server *server, hysock_status reason, uint64_t n, v
     CHECK(!"a refused on_closed was called");
 }
 
+static void no_access(const hysock_access *entry, void *userdata) {
+    (void)entry;
+    (void)userdata;
+    CHECK(!"a refused on_access was called");
+}
+
 static void no_log(int32_t level, hysock_str line, void *userdata) {
     (void)level;
     (void)line;
@@ -170,6 +176,8 @@ static void server(hysock_runtime *runtime) {
     REFUSED(hysock_server_stats(server, &counts, SIZE_MAX, NULL));
     REFUSED(hysock_server_metrics(NULL, path, sizeof(path), NULL));
     REFUSED(hysock_server_metrics(server, NULL, 1, NULL));
+    REFUSED_DROP(hysock_server_on_access(NULL, no_access, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_server_on_access(server, NULL, &drops, count_drop, NULL));
     hysock_server_free(NULL);
     hysock_server_free(server);
 

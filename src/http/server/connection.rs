@@ -82,6 +82,7 @@ impl Connection {
                     link.cut_exchange(false);
                 }
                 Phase::Answer if !link.answering.get() && !link.stream.is_blocked() => {
+                    link.end_request();
                     link.set_phase(Phase::Idle);
                     if link.shard.is_draining() || !link.shard.has_room_for_live() {
                         link.park.set(true);
@@ -118,6 +119,7 @@ impl Connection {
         link.shard.live.set(link.shard.live.get() - 1);
         link.cut_exchange(false);
         self.state = State::Parked;
+        link.end_request();
         let may_be_sending = link.early.get() || !well || link.stream.has_unread();
         if link.cut.get() || link.stream.is_sink() || !may_be_sending {
             return Poll::Ready(());
@@ -170,6 +172,7 @@ impl Drop for Connection {
         // Before hyper's state goes: it would take the exchange for one whose client has left.
         link.cut_exchange(link.shard.is_draining());
         drop(state);
+        link.end_request();
         link.task.take();
         // For copies of the descriptor in forked children too.
         link.stream.shutdown(Shutdown::Both);

@@ -1,5 +1,6 @@
 //! What the parts of one connection share.
 
+use super::access::Trace;
 use super::answer::Stage;
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
@@ -12,7 +13,7 @@ use crate::limits;
 use crate::runtime::delivery::Strand;
 use crate::socket::stream::ServerStream;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, request};
+use http::{HeaderMap, Request, StatusCode, request};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,11 +38,15 @@ pub struct Link {
     pub answering: Cell<bool>,
     /// The answer went out before the request was read to its end.
     pub early: Cell<bool>,
+    /// For the access log, when there is one.
+    trace: Option<Box<Trace>>,
 }
 
 impl Link {
     pub fn new(shard: Rc<Shard>, stream: ServerStream, index: usize) -> Rc<Link> {
         let clock = Clock::new(shard.now());
+        let access = shard.server().access.get().cloned();
+        let trace = access.map(|access| Trace::new(access, &stream));
         Rc::new(Link {
             shard,
             stream,
@@ -54,11 +59,44 @@ impl Link {
             bulk: Cell::new(false),
             answering: Cell::new(false),
             early: Cell::new(false),
+            trace,
         })
     }
 
     pub fn shard(&self) -> &Rc<Shard> {
         &self.shard
+    }
+
+    /// A request's head has come.
+    pub fn count_request<B>(&self, request: &Request<B>) {
+        self.shard.stats.requests.add(1);
+        if let Some(trace) = &self.trace {
+            // Pipelined: hyper has written the answer before without a pause.
+            trace.end(self.shard.server(), &self.stream);
+            trace.begin(request);
+        }
+    }
+
+    /// It is for this route.
+    pub fn trace_route(&self, route: &Route) {
+        if let Some(trace) = &self.trace {
+            trace.route(route);
+        }
+    }
+
+    /// Its answer has this status.
+    pub fn count_answer(&self, status: StatusCode) {
+        self.shard.stats.answer(status);
+        if let Some(trace) = &self.trace {
+            trace.answer(status);
+        }
+    }
+
+    /// Its answer has left, or none comes any more.
+    pub fn end_request(&self) {
+        if let Some(trace) = &self.trace {
+            trace.end(self.shard.server(), &self.stream);
+        }
     }
 
     /// An answer of so many bytes begins.

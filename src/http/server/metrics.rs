@@ -69,6 +69,11 @@ const METRICS: &[Metric] = &[
         |c| c.log_dropped,
     ),
     (
+        "access_dropped_total",
+        "Entries of the access log that found no room.",
+        |c| c.access_dropped,
+    ),
+    (
         "uptime_seconds",
         "Seconds since the server was made.",
         |c| c.uptime.as_secs(),

@@ -1,6 +1,7 @@
 //! The server: listeners, connections that stay on one I/O thread for life, and exchanges.
 
 mod accept;
+mod access;
 mod answer;
 mod clock;
 mod config;
@@ -16,6 +17,7 @@ mod service;
 mod shard;
 mod stats;
 
+pub use access::{AccessFn, Entry};
 pub use config::Config;
 pub use exchange::{Exchange, Face, GoneFn, Handler};
 pub use stats::Counts;
@@ -27,13 +29,14 @@ use crate::runtime::io_thread::{IoThread, Post};
 use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::address::Address;
 use crate::socket::listener::{Listener, ListenerOptions};
+use access::Access;
 use routes::{Route, Routes};
 use shard::Shard;
 use stats::Stats;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -64,6 +67,8 @@ pub struct Server {
     connections: AtomicU64,
     aborted: AtomicU64,
     stats: Stats,
+    /// Set before the start, if at all.
+    access: OnceLock<Arc<Access>>,
     /// Accept loops that wait for a connection to end.
     accept_waiting: Mutex<Vec<Waker>>,
     /// Written by a signal handler: drain.
@@ -112,6 +117,7 @@ impl Server {
             connections: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             stats: Stats::new(runtime.io_threads().len()),
+            access: OnceLock::new(),
             accept_waiting: Mutex::default(),
             signal: accept::Signal::new()?,
             state: Mutex::new(State {
@@ -208,6 +214,21 @@ impl Server {
         self.check_new(&state, "a listener is added before the start")?;
         state.listeners.push(Arc::new(listener));
         Ok(())
+    }
+
+    /// Sends an entry for each request to `f`; before the start only.
+    pub fn on_access(&self, f: AccessFn) -> Result<()> {
+        self.check()?;
+        let access = Arc::new(Access::new(f));
+        let refused = {
+            let state = self.state();
+            self.check_new(&state, "on_access comes before the start")?;
+            self.access.set(access).err()
+        };
+        match refused {
+            None => Ok(()),
+            Some(_) => Err(Error::state("the server has an on_access callback already")),
+        }
     }
 
     pub fn on_closed(&self, f: ClosedFn) -> Result<()> {
@@ -342,6 +363,13 @@ impl Server {
         self.end(Some(Duration::ZERO));
     }
 
+    /// Delivers the access log's entries that wait; `run` is false when nobody is to hear of them.
+    fn run_access(&self, run: bool) {
+        if let Some(access) = self.access.get() {
+            access.run(|| run && !self.is_withdrawn());
+        }
+    }
+
     /// The last event: everything else has run.
     fn close(&self, run: bool) {
         let (on_closed, routes) = {
@@ -360,6 +388,9 @@ impl Server {
             };
             context::callback(|| on_closed(Closed { reason, aborted }));
         }
+        if let Some(access) = self.access.get() {
+            access.drop_function();
+        }
         // The last reference to the handlers: every holder of another held the server's end.
         drop(routes);
         self.gate.open();
@@ -372,12 +403,18 @@ impl Node for Server {
         &self.strand
     }
 
-    fn deliver(self: Arc<Self>, _: Event) {
-        self.close(true);
+    fn deliver(self: Arc<Self>, event: Event) {
+        match event {
+            Event::Call => self.run_access(true),
+            Event::Gone | Event::Discard => self.close(true),
+        }
     }
 
-    fn abandon(self: Arc<Self>, _: Event) {
-        self.close(false);
+    fn abandon(self: Arc<Self>, event: Event) {
+        match event {
+            Event::Call => self.run_access(false),
+            Event::Gone | Event::Discard => self.close(false),
+        }
     }
 }
 

@@ -106,11 +106,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let link = &self.0;
         let has_body = !request.body().is_end_stream();
-        link.shard().stats.requests.add(1);
+        link.count_request(&request);
         let route = match self.admit(&request) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(refusal, has_body),
         };
+        link.trace_route(route);
         let (head, body) = request.into_parts();
         if !has_body {
             let announced = head.headers.contains_key(CONTENT_LENGTH);
@@ -198,7 +199,7 @@ impl Answering {
         if let Step::Wait = self.step {
             let stats = &self.link.shard().stats;
             let reply = |status, headers, body| {
-                stats.answer(status);
+                self.link.count_answer(status);
                 self.reply(status, headers, body)
             };
             let reply = ready!(self.link.poll_answer(cx, reply)).unwrap_or_else(|| {
@@ -213,6 +214,7 @@ impl Answering {
         match std::mem::replace(&mut self.step, Step::Done) {
             Step::Refuse(refusal) => {
                 self.link.shard().stats.refusal(refusal.status);
+                self.link.count_answer(refusal.status);
                 let text = Bytes::from_static(refusal.text.as_bytes());
                 Poll::Ready(self.reply(refusal.status, refusal.headers, text))
             }

@@ -46,9 +46,8 @@ impl ShardStats {
         }
     }
 
-    /// The library itself answers a request.
+    /// The library itself answers a request, which is counted among the answers too.
     pub fn refusal(&self, status: StatusCode) {
-        self.answer(status);
         match status {
             StatusCode::FORBIDDEN => self.forbidden.add(1),
             StatusCode::SERVICE_UNAVAILABLE => self.overloads.add(1),
@@ -117,6 +116,7 @@ pub struct Counts {
     pub accept_errors: u64,
     pub listeners_lost: u64,
     pub log_dropped: u64,
+    pub access_dropped: u64,
     pub uptime: Duration,
 }
 
@@ -146,6 +146,7 @@ impl Server {
             accept_errors: stats.accept_errors.get(),
             listeners_lost: stats.listeners_lost.get(),
             log_dropped: self.runtime.log().dropped(),
+            access_dropped: self.access.get().map_or(0, |access| access.dropped()),
             uptime: stats.made.elapsed(),
         }
     }
