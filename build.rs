@@ -35,6 +35,7 @@ mod header {
         "listener_config",
         "server_config",
         "server",
+        "server_hooks",
         "server_stats",
         "exchange",
         "exchange_route",

@@ -1243,6 +1243,61 @@ hysock_status hysock_server_on_closed(hysock_server *server,
 
 /*
  * ===============================================================================================
+ * server hooks
+ * ===============================================================================================
+ *
+ * One function before every handler and one for every answer: what all routes have in common.
+ *
+ * Both are options. They see what handlers see: a request that the library answers by itself (a 404
+ * without a handler, a 405, a limit, a refused peer) comes to neither. A route without a path brings
+ * them what fits nowhere.
+ */
+
+/** Sees an answer before it is sent, with its `http_status`; it may set, add and remove headers. */
+typedef void (*hysock_answer_fn)(hysock_exchange *exchange, int32_t http_status, void *userdata);
+
+/**
+ * Run `fn` before every handler, on the same thread and in the same turn: own authorisation, a request
+ * id, common headers. Before the start only, one per server.
+ *
+ * When `fn` answers, defers or frees the exchange, the handler does not run; otherwise the handler gets
+ * the same exchange, with the headers and the userdata that were set.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when there is one already, and after the start;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_on_request(hysock_server *server,
+                                       hysock_exchange_fn fn,
+                                       void *userdata,
+                                       hysock_drop_fn drop,
+                                       hysock_error *err);
+
+/**
+ * Run `fn` for every answer before it is sent, the 500 of a handler that gave none included: common
+ * headers, cookies. Before the start only, one per server.
+ *
+ * It runs inside hysock_exchange_answer() and what else begins or gives an answer, on the thread that
+ * calls it; several at once when answers are given in parallel. Its headers go over those of the
+ * answer, Content-Type included. One that is refused makes the answer fail, as if the handler had set
+ * it; a 500 is sent without it. Nothing but headers can be changed: the exchange is being answered.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when there is one already, and after the start;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_on_answer(hysock_server *server,
+                                      hysock_answer_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
+
+/*
+ * ===============================================================================================
  * server stats
  * ===============================================================================================
  *

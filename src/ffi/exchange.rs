@@ -17,7 +17,7 @@ use super::status::hysock_status;
 use super::text::{data, hysock_drop_fn, hysock_str, opt_text, text, text_len};
 use crate::error::Result;
 use crate::http::headers;
-use crate::http::server::{Exchange, Handler};
+use crate::http::server::Exchange;
 use http::HeaderMap;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -30,37 +30,6 @@ pub struct hysock_exchange {
 /// Told that the client of an exchange has left before its answer.
 pub type hysock_gone_fn =
     Option<unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void)>;
-
-/// A handler of the core that runs C's. The exchange gets a handle for the time of the call; when C
-/// has deferred it, the handle is C's.
-pub(super) fn handler(
-    closure: Closure<
-        unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void),
-    >,
-) -> Handler {
-    /// Ends what was lent, also when the callback unwinds.
-    struct Lent<'a>(&'a Arc<Exchange>, *mut hysock_exchange);
-    impl Drop for Lent<'_> {
-        fn drop(&mut self) {
-            if !self.0.is_deferred() {
-                // The core ends the exchange itself. C may have freed the handle already: passed
-                // over.
-                handle::free(self.1, |_| Ok(()));
-            }
-        }
-    }
-    Box::new(move |exchange| {
-        // No room for one more handle: the client gets a 500.
-        let Ok(pointer) = handle::give_again(exchange.clone(), exchange.face()) else {
-            return;
-        };
-        let lent = Lent(exchange, pointer);
-        handle::lend(exchange, pointer, || {
-            // SAFETY: the function and its userdata were registered together.
-            unsafe { (closure.function)(lent.1, closure.userdata()) }
-        });
-    })
-}
 
 /// The request's method, such as GET.
 ///
@@ -213,6 +182,10 @@ pub unsafe extern "C" fn hysock_exchange_defer(
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_exchange_free(exchange: *mut hysock_exchange) {
     boundary::nothing(|| {
+        // With its handle still open, for those who are to see the 500.
+        if let Ok(exchange) = handle::get("exchange", exchange) {
+            exchange.give_up(true);
+        }
         handle::free(exchange, |exchange| {
             exchange.check()?;
             exchange.release();

@@ -301,6 +301,13 @@ pub fn get<C: Noun>(name: &str, pointer: *const C) -> Result<Ref<C::Object>> {
     lookup(pointer).map_err(|fault| fault.error(name, C::KIND))
 }
 
+/// A handle by its number, while it can be used.
+pub fn by_number<C: Noun>(number: usize) -> Option<*mut C> {
+    let pointer = without_provenance_mut(number);
+    let place = place_of::<C>(pointer).ok()?;
+    TABLE.is_open(place).then_some(pointer)
+}
+
 /// Runs `f` on the object; for signal handlers: nothing is allocated and no destructor runs. `f`
 /// keeps to that too; an error of it has a static message.
 pub fn in_signal<C: Noun>(
@@ -328,7 +335,13 @@ pub fn give<C: Noun>(object: Arc<C::Object>) -> Result<*mut C> {
 
 /// Like [`give`], for an object that is given again and again: it keeps its slot, in `face`.
 pub fn give_again<C: Noun>(object: Arc<C::Object>, face: &Face) -> Result<*mut C> {
-    let slot = face.get_or_init(|| {
+    let pointer: *mut C = place_again(object, face)?;
+    face.set_name(pointer.addr());
+    Ok(pointer)
+}
+
+fn place_again<C: Noun>(object: Arc<C::Object>, face: &Face) -> Result<*mut C> {
+    let slot = face.kept.get_or_init(|| {
         let reserve = !cfg!(hysock_no_reuse);
         Box::new(reserve.then(|| TABLE.reserve(C::KIND as u32)).flatten())
     });

@@ -17,8 +17,9 @@ use super::boundary::{self, Out};
 use super::closure::{Closure, Userdata};
 use super::config;
 use super::error::{ErrorOut, hysock_error};
-use super::exchange::{self, hysock_exchange};
+use super::exchange::hysock_exchange;
 use super::handle;
+use super::lent;
 use super::listener_config::hysock_listener_config;
 use super::runtime::hysock_runtime;
 use super::server_config::hysock_server_config;
@@ -94,7 +95,7 @@ pub unsafe extern "C" fn hysock_server_serve(
         let server = Server::new(&runtime, &config::read(config)?)?;
         let pointer = handle::give_or::<hysock_server>(server.clone(), |server| server.release())?;
         out.set(pointer);
-        let served = serve(&server, &address, || exchange::handler(closure));
+        let served = serve(&server, &address, || lent::handler(closure));
         if served.is_err() {
             out.set(std::ptr::null_mut());
             end(pointer);
@@ -276,7 +277,7 @@ pub unsafe extern "C" fn hysock_server_add_route(
                 opt_string("pattern", pattern)?,
             )
         };
-        server.add_route(method, pattern, exchange::handler(closure))
+        server.add_route(method, pattern, lent::handler(closure))
     })
 }
 

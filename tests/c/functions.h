@@ -19,6 +19,12 @@ static void ignore_exchange(hysock_exchange *exchange, void *userdata) {
     (void)userdata;
 }
 
+static void ignore_answer(hysock_exchange *exchange, int32_t status, void *userdata) {
+    (void)exchange;
+    (void)status;
+    (void)userdata;
+}
+
 static void ignore_call(hysock_call *call, hysock_status status, void *userdata) {
     (void)call;
     (void)status;
@@ -116,6 +122,8 @@ static hysock_status s_listen(void *handle) {
 FN(s_start, hysock_server, hysock_server_start(h, ERR))
 FN(s_reload, hysock_server, hysock_server_reload(h, NULL, ERR))
 FN(s_closed, hysock_server, hysock_server_on_closed(h, ignore_closed, NULL, NULL, ERR))
+FN(s_request, hysock_server, hysock_server_on_request(h, ignore_exchange, NULL, NULL, ERR))
+FN(s_answer, hysock_server, hysock_server_on_answer(h, ignore_answer, NULL, NULL, ERR))
 FN(s_shutdown, hysock_server, hysock_server_shutdown(h, 0, ERR))
 FN(s_signal, hysock_server, hysock_server_shutdown_signal(h))
 FN(s_wait, hysock_server, hysock_server_wait(h, 0, ERR))
@@ -239,6 +247,8 @@ static const function functions[] = {
     S(s_start, SERVER),
     S(s_reload, SERVER),
     S(s_closed, SERVER),
+    S(s_request, SERVER),
+    S(s_answer, SERVER),
     S(s_shutdown, SERVER),
     S(s_signal, SERVER),
     S(s_wait, SERVER),

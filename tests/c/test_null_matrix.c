@@ -20,6 +20,13 @@ static void no_exchange(hysock_exchange *exchange, void *userdata) {
     CHECK(!"a refused handler was called");
 }
 
+static void no_answer(hysock_exchange *exchange, int32_t status, void *userdata) {
+    (void)exchange;
+    (void)status;
+    (void)userdata;
+    CHECK(!"a refused on_answer was called");
+}
+
 static void no_call(hysock_call *call, hysock_status status, void *userdata) {
     (void)call;
     (void)status;
@@ -165,6 +172,10 @@ static void server(hysock_runtime *runtime) {
     REFUSED(hysock_server_start(NULL, NULL));
     REFUSED_DROP(hysock_server_on_closed(NULL, no_closed, &drops, count_drop, NULL));
     REFUSED_DROP(hysock_server_on_closed(server, NULL, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_server_on_request(NULL, no_exchange, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_server_on_request(server, NULL, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_server_on_answer(NULL, no_answer, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_server_on_answer(server, NULL, &drops, count_drop, NULL));
     REFUSED(hysock_server_shutdown(NULL, 0, NULL));
     REFUSED(hysock_server_shutdown_signal(NULL));
     REFUSED(hysock_server_wait(NULL, 0, NULL));

@@ -37,6 +37,8 @@ pub struct State {
 pub enum Stage {
     #[default]
     Open,
+    /// The function that completes answers runs.
+    Completing,
     Answered,
     /// The answer has left for the socket.
     Sent,
@@ -59,7 +61,7 @@ impl State {
 
     pub fn check_open(&self) -> Result<()> {
         match self.stage {
-            Stage::Open => Ok(()),
+            Stage::Open | Stage::Completing => Ok(()),
             Stage::Answered | Stage::Sent => Err(Error::state("the exchange was answered already")),
             Stage::Gone => Err(Error::new(
                 Status::Closed,
@@ -73,6 +75,14 @@ impl State {
             )),
             Stage::ShutDown => Err(shut_down()),
         }
+    }
+
+    /// As [`State::check_open`], for the answer itself.
+    pub fn check_unanswered(&self) -> Result<()> {
+        if self.stage == Stage::Completing {
+            return Err(Error::state("the exchange is being answered"));
+        }
+        self.check_open()
     }
 
     /// The user's bytes as ours.
@@ -89,9 +99,12 @@ impl State {
         self.space.split().freeze()
     }
 
-    pub fn set_internal_error(&mut self) {
+    pub fn set_internal_error(&mut self) -> StatusCode {
         let text = b"500 internal server error\n";
         self.set_own(StatusCode::INTERNAL_SERVER_ERROR, text);
+        // What was refused was for another answer.
+        self.refused = None;
+        self.status
     }
 
     pub fn set_late(&mut self) {

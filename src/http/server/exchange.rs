@@ -2,7 +2,9 @@
 
 use super::Server;
 use super::answer::{Stage, State, answer_status, shut_down};
+use super::face::Face;
 use super::head::Head;
+use super::hooks::Hooks;
 use super::routes::Route;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
@@ -15,9 +17,8 @@ use crate::runtime::io_thread::IoThread;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
-use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 /// What runs for a request. The exchange is lent to it: unless it defers, its return is the end.
@@ -25,11 +26,10 @@ pub type Handler = Box<dyn Fn(&Arc<Exchange>) + Send + Sync>;
 /// What runs when the client of a deferred exchange has left.
 pub type GoneFn = Box<dyn FnOnce(&Arc<Exchange>) + Send>;
 
-/// What the layer above keeps with an exchange: it outlives the request, since exchanges are used again.
-pub type Face = OnceLock<Box<dyn Any + Send + Sync>>;
-
 pub struct Exchange {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
+    /// Of the server's routes; gone with them.
+    pub(super) hooks: Weak<Hooks>,
     thread: Arc<IoThread>,
     strand: Strand,
     head: Head,
@@ -45,6 +45,7 @@ pub struct Exchange {
 impl Exchange {
     pub(super) fn new(
         server: Arc<Server>,
+        hooks: Weak<Hooks>,
         thread: Arc<IoThread>,
         strand: Strand,
         head: Head,
@@ -52,13 +53,14 @@ impl Exchange {
     ) -> Arc<Exchange> {
         Arc::new(Exchange {
             server,
+            hooks,
             thread,
             strand,
             head,
             body,
             deferred: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
-            face: Face::new(),
+            face: Face::default(),
             state: Mutex::default(),
         })
     }
@@ -90,7 +92,7 @@ impl Exchange {
         this.body = body;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -141,18 +143,24 @@ impl Exchange {
     }
 
     /// Answers, once. A refused answer has sent nothing and may be repeated.
-    pub fn answer(&self, http_status: i32, content_type: Option<&[u8]>, body: &[u8]) -> Result<()> {
+    pub fn answer(
+        self: &Arc<Self>,
+        http_status: i32,
+        content_type: Option<&[u8]>,
+        body: &[u8],
+    ) -> Result<()> {
         self.check()?;
         let status = answer_status(http_status, body.is_empty())?;
         let content_type = content_type.map(headers::content_type).transpose()?;
         let mut state = self.state();
-        state.check_open()?;
+        state.check_unanswered()?;
         if let Some(error) = state.refused.take() {
             return Err(*error);
         }
         if let Some(content_type) = content_type {
             state.headers.insert(CONTENT_TYPE, content_type);
         }
+        let mut state = self.complete(state, status)?;
         state.status = status;
         state.body = state.copy_body(body);
         let quiet = state.on_gone.is_none();
@@ -213,25 +221,43 @@ impl Exchange {
         if self.quiet.load(Ordering::Acquire) || self.server.check().is_err() {
             return;
         }
+        self.give_up(true);
         let mut state = self.state();
         state.released = true;
         let has_hook = state.on_gone.is_some();
-        if state.stage == Stage::Open {
-            state.set_internal_error();
-            self.settle(state, Stage::Answered);
-            self.server.runtime().log().write(Level::Warn, || {
-                format!(
-                    "{} {}: the handler ended without an answer, the client got a 500",
-                    self.head.method(),
-                    String::from_utf8_lossy(self.head.path())
-                )
-            });
-        } else {
-            drop(state);
-        }
+        drop(state);
         if has_hook {
             self.post(Event::Discard);
         }
+    }
+
+    /// Unanswered, the peer gets a 500. `complete`: the function that completes answers sees it.
+    pub fn give_up(self: &Arc<Self>, complete: bool) {
+        if self.quiet.load(Ordering::Acquire) || self.server.check().is_err() {
+            return;
+        }
+        let mut state = self.state();
+        if state.stage != Stage::Open {
+            return;
+        }
+        let status = state.set_internal_error();
+        if complete {
+            // A header that was refused is missing then: there is nobody to be told.
+            state = self
+                .complete(state, status)
+                .unwrap_or_else(|_| self.state());
+            if state.stage != Stage::Open {
+                return;
+            }
+        }
+        self.settle(state, Stage::Answered);
+        self.server.runtime().log().write(Level::Warn, || {
+            format!(
+                "{} {}: the handler ended without an answer, the client got a 500",
+                self.head.method(),
+                String::from_utf8_lossy(self.head.path())
+            )
+        });
     }
 
     /// Posts an event; the server's end waits until it has run.
@@ -269,7 +295,7 @@ impl Exchange {
                 let body = std::mem::take(&mut state.body);
                 Poll::Ready(Some(reply(state.status, headers, body)))
             }
-            Stage::Open => {
+            Stage::Open | Stage::Completing => {
                 let waiting = state.waiting.as_ref();
                 if !waiting.is_some_and(|waker| waker.will_wake(cx.waker())) {
                     state.waiting = Some(cx.waker().clone());
@@ -283,13 +309,14 @@ impl Exchange {
     /// Ends it before it was answered: `why` is what it becomes. Says whether an answer was still owed.
     pub(super) fn cut(self: &Arc<Self>, why: Stage) -> bool {
         let mut state = self.state();
-        if state.stage != Stage::Open {
+        if !matches!(state.stage, Stage::Open | Stage::Completing) {
             return false;
         }
         if why == Stage::Late {
             state.set_late();
         }
-        let has_hook = state.on_gone.is_some();
+        // While a callback runs, this one has to wait: see `complete`.
+        let has_hook = state.on_gone.is_some() && state.stage == Stage::Open;
         self.settle(state, why);
         if has_hook {
             self.post(Event::Gone);
@@ -299,7 +326,11 @@ impl Exchange {
 
     fn run_handler(self: &Arc<Self>, handler: &Handler) {
         if !self.server.is_withdrawn() {
-            context::callback(|| handler(self));
+            context::callback(|| {
+                if self.passes() {
+                    handler(self);
+                }
+            });
         }
         if !self.is_deferred() {
             self.release();
@@ -374,6 +405,7 @@ impl Node for Exchange {
     fn abandon(self: Arc<Self>, event: Event) {
         let _posted = Posted(&self.server);
         if event == Event::Call {
+            self.give_up(false);
             self.release();
         }
         let (route, on_gone) = {

@@ -127,6 +127,7 @@ impl Link {
                 let strand = Strand::new(shard.executor.clone());
                 Exchange::new(
                     shard.server().clone(),
+                    shard.routes.weak_hooks(),
                     shard.thread.clone(),
                     strand,
                     Head::new(head, route),

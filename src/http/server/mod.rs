@@ -7,7 +7,9 @@ mod clock;
 mod config;
 mod connection;
 mod exchange;
+mod face;
 mod head;
+mod hooks;
 mod link;
 mod metrics;
 mod pairs;
@@ -19,7 +21,9 @@ mod stats;
 
 pub use access::{AccessFn, Entry};
 pub use config::Config;
-pub use exchange::{Exchange, Face, GoneFn, Handler};
+pub use exchange::{Exchange, GoneFn, Handler};
+pub use face::Face;
+pub use hooks::AnswerFn;
 pub use stats::Counts;
 
 use crate::error::{Error, Operation, Result, Status};

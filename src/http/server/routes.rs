@@ -2,12 +2,13 @@
 //! fallback. What a path decides stays decided: the methods of another one are not looked at.
 
 use super::exchange::Handler;
+use super::hooks::Hooks;
 use super::pattern::Pattern;
 use crate::error::{Error, Result};
 use crate::http::headers;
 use http::{HeaderValue, Method};
 use matchit::{InsertError, Router};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What is known of the requests that one method and path take.
 pub struct Route {
@@ -36,6 +37,7 @@ pub struct Routes {
     /// From a path to an index of `patterns`.
     router: Router<usize>,
     fallback: Option<Arc<Route>>,
+    pub hooks: Option<Arc<Hooks>>,
 }
 
 /// Where a request goes.
@@ -112,6 +114,11 @@ impl Routes {
     fn index(&self, path: &str) -> std::result::Result<usize, usize> {
         self.paths
             .binary_search_by(|(known, _)| (**known).cmp(path))
+    }
+
+    /// For an exchange.
+    pub fn weak_hooks(&self) -> Weak<Hooks> {
+        self.hooks.as_ref().map_or_else(Weak::new, Arc::downgrade)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,101 @@
+//! How exchanges are lent to C: each gets a handle for the time of the call; when C has deferred it, the
+//! handle is C's.
+
+use super::closure::Closure;
+use super::exchange::hysock_exchange;
+use super::handle;
+use crate::http::server::{AnswerFn, Exchange, Handler};
+use std::ffi::c_void;
+use std::mem;
+use std::sync::Arc;
+
+type ExchangeFn =
+    unsafe extern "C-unwind" fn(exchange: *mut hysock_exchange, userdata: *mut c_void);
+type StatusFn = unsafe extern "C-unwind" fn(
+    exchange: *mut hysock_exchange,
+    http_status: i32,
+    userdata: *mut c_void,
+);
+
+/// An exchange in C's hands. Ends what was lent, also when the callback unwinds.
+struct Lent<'a> {
+    exchange: &'a Arc<Exchange>,
+    pointer: *mut hysock_exchange,
+}
+
+impl<'a> Lent<'a> {
+    /// `None` when there is no room for one more handle: the client gets a 500.
+    fn new(exchange: &'a Arc<Exchange>) -> Option<Lent<'a>> {
+        let face = exchange.face();
+        let left = face.take_name().and_then(handle::by_number);
+        let pointer = match left {
+            Some(pointer) => pointer,
+            None => handle::give_again(exchange.clone(), face).ok()?,
+        };
+        Some(Lent { exchange, pointer })
+    }
+
+    fn run(&self, closure: &Closure<ExchangeFn>) {
+        handle::lend(self.exchange, self.pointer, || {
+            // SAFETY: the function and its userdata were registered together.
+            unsafe { (closure.function)(self.pointer, closure.userdata()) }
+        });
+    }
+
+    /// Leaves the handle open for the handler.
+    fn leave(self) {
+        self.exchange.face().leave_name();
+        mem::forget(self);
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if self.exchange.is_deferred() {
+            return;
+        }
+        // With the handle still open, for those who are to see the 500.
+        if !std::thread::panicking() {
+            self.exchange.give_up(true);
+        }
+        // The core ends the exchange itself. C may have freed the handle already: passed over.
+        handle::free(self.pointer, |_| Ok(()));
+    }
+}
+
+/// A handler of the core that runs C's.
+pub fn handler(closure: Closure<ExchangeFn>) -> Handler {
+    Box::new(move |exchange| {
+        if let Some(lent) = Lent::new(exchange) {
+            lent.run(&closure);
+        }
+    })
+}
+
+/// One that runs before handlers: they get the same handle, unless this one takes the exchange.
+pub fn before_handlers(closure: Closure<ExchangeFn>) -> Handler {
+    Box::new(move |exchange| {
+        let Some(lent) = Lent::new(exchange) else {
+            // Nobody has looked at the request: no handler may.
+            return exchange.give_up(true);
+        };
+        lent.run(&closure);
+        if !exchange.is_taken() {
+            lent.leave();
+        }
+    })
+}
+
+/// One that completes answers; whoever answers does it by an open handle.
+pub fn on_answer(closure: Closure<StatusFn>) -> AnswerFn {
+    Box::new(move |exchange, status| {
+        let Some(pointer) = handle::by_number(exchange.face().name()) else {
+            return;
+        };
+        handle::lend(exchange, pointer, || {
+            let status = i32::from(status.as_u16());
+            // SAFETY: the function and its userdata were registered together.
+            unsafe { (closure.function)(pointer, status, closure.userdata()) }
+        });
+    })
+}

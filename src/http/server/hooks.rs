@@ -1,0 +1,113 @@
+//! Functions beside every handler: one that runs before it, and one that completes every answer.
+
+use super::Server;
+use super::answer::{Stage, State};
+use super::exchange::{Exchange, Handler};
+use crate::error::{Error, Result};
+use crate::runtime::context;
+use crate::runtime::delivery::Event;
+use http::StatusCode;
+use std::sync::{Arc, MutexGuard};
+
+/// Runs when an answer is complete but for its headers, which it may change.
+pub type AnswerFn = Box<dyn Fn(&Arc<Exchange>, StatusCode) + Send + Sync>;
+
+#[derive(Default)]
+pub struct Hooks {
+    on_request: Option<Handler>,
+    on_answer: Option<AnswerFn>,
+}
+
+impl Server {
+    /// Runs `f` before every handler, in its turn; before the start only.
+    pub fn on_request(&self, f: Handler) -> Result<()> {
+        self.add_hook("on_request", |hooks| &mut hooks.on_request, f)
+    }
+
+    /// Runs `f` for every answer of a handler; before the start only.
+    pub fn on_answer(&self, f: AnswerFn) -> Result<()> {
+        self.add_hook("on_answer", |hooks| &mut hooks.on_answer, f)
+    }
+
+    fn add_hook<F>(
+        &self,
+        name: &str,
+        place: impl FnOnce(&mut Hooks) -> &mut Option<F>,
+        f: F,
+    ) -> Result<()> {
+        self.check()?;
+        let mut state = self.state();
+        self.check_new(&state, "such a function is added before the start")?;
+        let routes = Arc::get_mut(&mut state.routes).expect("shared from the start on only");
+        let hooks = routes.hooks.get_or_insert_default();
+        let place = place(Arc::get_mut(hooks).expect("as the routes"));
+        if place.is_some() {
+            return Err(Error::state(format!(
+                "the server has an {name} function already"
+            )));
+        }
+        *place = Some(f);
+        Ok(())
+    }
+}
+
+impl Exchange {
+    /// Runs the function before every handler. `false`: that has dealt with the request.
+    pub(super) fn passes(self: &Arc<Self>) -> bool {
+        let Some(hooks) = self.hooks.upgrade() else {
+            return true;
+        };
+        let Some(on_request) = &hooks.on_request else {
+            return true;
+        };
+        on_request(self);
+        !self.is_taken()
+    }
+
+    /// Somebody has answered, deferred, or freed it.
+    pub fn is_taken(&self) -> bool {
+        if self.is_deferred() {
+            return true;
+        }
+        let state = self.state();
+        state.released || matches!(state.stage, Stage::Answered | Stage::Sent)
+    }
+
+    /// Lets the function that completes answers see an answer of this status, with no lock held. What it
+    /// finds afterwards is open and without a refused header, or it is an error.
+    pub(super) fn complete<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        status: StatusCode,
+    ) -> Result<MutexGuard<'a, State>> {
+        let Some(hooks) = self.hooks.upgrade() else {
+            return Ok(state);
+        };
+        let Some(on_answer) = &hooks.on_answer else {
+            return Ok(state);
+        };
+        if self.server.is_withdrawn() {
+            return Ok(state);
+        }
+        state.stage = Stage::Completing;
+        // Open until now, so the connection has kept the server's end waiting; from here on this does.
+        let hold = self.server.take_hold();
+        drop(state);
+        context::callback(|| on_answer(self, status));
+        drop(hooks);
+        let mut state = self.state();
+        if state.stage == Stage::Completing {
+            state.stage = Stage::Open;
+        } else if state.on_gone.is_some() {
+            drop(state);
+            self.post(Event::Gone);
+            state = self.state();
+        }
+        state.check_open()?;
+        drop(hold);
+        match state.refused.take() {
+            Some(error) => Err(*error),
+            None => Ok(state),
+        }
+    }
+}
