@@ -4,7 +4,7 @@
 use super::closure::Closure;
 use super::exchange::hysock_exchange;
 use super::handle;
-use crate::http::server::{AnswerFn, Exchange, Handler};
+use crate::http::server::{AnswerFn, Exchange, Handler, RequestFn};
 use std::ffi::c_void;
 use std::mem;
 use std::sync::Arc;
@@ -73,16 +73,18 @@ pub fn handler(closure: Closure<ExchangeFn>) -> Handler {
 }
 
 /// One that runs before handlers: they get the same handle, unless this one takes the exchange.
-pub fn before_handlers(closure: Closure<ExchangeFn>) -> Handler {
+pub fn before_handlers(closure: Closure<ExchangeFn>) -> RequestFn {
     Box::new(move |exchange| {
         let Some(lent) = Lent::new(exchange) else {
             // Nobody has looked at the request: no handler may.
-            return exchange.give_up(true);
+            return false;
         };
         lent.run(&closure);
-        if !exchange.is_taken() {
+        let goes_on = !exchange.is_taken();
+        if goes_on {
             lent.leave();
         }
+        goes_on
     })
 }
 

@@ -2,25 +2,27 @@
 
 use super::Server;
 use super::answer::{Stage, State};
-use super::exchange::{Exchange, Handler};
+use super::exchange::Exchange;
 use crate::error::{Error, Result};
 use crate::runtime::context;
 use crate::runtime::delivery::Event;
 use http::StatusCode;
 use std::sync::{Arc, MutexGuard};
 
+/// Runs before a handler; `false`: it has dealt with the request, the handler does not run.
+pub type RequestFn = Box<dyn Fn(&Arc<Exchange>) -> bool + Send + Sync>;
 /// Runs when an answer is complete but for its headers, which it may change.
 pub type AnswerFn = Box<dyn Fn(&Arc<Exchange>, StatusCode) + Send + Sync>;
 
 #[derive(Default)]
 pub struct Hooks {
-    on_request: Option<Handler>,
+    on_request: Option<RequestFn>,
     on_answer: Option<AnswerFn>,
 }
 
 impl Server {
     /// Runs `f` before every handler, in its turn; before the start only.
-    pub fn on_request(&self, f: Handler) -> Result<()> {
+    pub fn on_request(&self, f: RequestFn) -> Result<()> {
         self.add_hook("on_request", |hooks| &mut hooks.on_request, f)
     }
 
@@ -57,20 +59,16 @@ impl Exchange {
         let Some(hooks) = self.hooks.upgrade() else {
             return true;
         };
-        let Some(on_request) = &hooks.on_request else {
-            return true;
-        };
-        on_request(self);
-        !self.is_taken()
+        hooks.on_request.as_ref().is_none_or(|f| f(self))
     }
 
-    /// Somebody has answered, deferred, or freed it.
+    /// It was answered, deferred or freed, or is too late.
     pub fn is_taken(&self) -> bool {
         if self.is_deferred() {
             return true;
         }
         let state = self.state();
-        state.released || matches!(state.stage, Stage::Answered | Stage::Sent)
+        state.released || matches!(state.stage, Stage::Answered | Stage::Sent | Stage::Late)
     }
 
     /// Lets the function that completes answers see an answer of this status, with no lock held. What it

@@ -23,7 +23,7 @@ pub use access::{AccessFn, Entry};
 pub use config::Config;
 pub use exchange::{Exchange, GoneFn, Handler};
 pub use face::Face;
-pub use hooks::AnswerFn;
+pub use hooks::{AnswerFn, RequestFn};
 pub use stats::Counts;
 
 use crate::error::{Error, Operation, Result, Status};
