@@ -129,8 +129,9 @@ static void counts(long r, long h, long a) {
 static void *answer_later(void *unused) {
     (void)unused;
     LATCH_AWAIT(&later.arrived, 1);
-    answer_text(later.exchange, 202, "later");
-    hysock_exchange_free(later.exchange);
+    hysock_exchange *first = later.exchange; /* answered, it makes room for the next request */
+    answer_text(first, 202, "later");
+    hysock_exchange_free(first);
     LATCH_AWAIT(&later.arrived, 2);
     hysock_exchange_free(later.exchange); /* a 500, on this thread */
     return NULL;
