@@ -92,6 +92,8 @@ pub const ACCESS_QUEUE: usize = 4096;
 /// After an early answer: how much and how long a client may go on sending.
 pub const LINGER_BYTES: u64 = 64 * MIB;
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
+/// In a drain, what a connection that was just accepted has for sending its first request.
+pub const FRESH: Duration = Duration::from_secs(1);
 /// Exchanges that an I/O thread keeps for the next requests.
 pub const SPARE_EXCHANGES: usize = 64;
 /// Connections per I/O thread that keep their HTTP state between requests; the longest idle ones beyond

@@ -124,6 +124,10 @@ fn serve(
 /// `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then connections are closed. The socket
 /// file is removed at once.
 ///
+/// No request is lost: who has connected is served, one that has just connected has a second for its
+/// first request, and a client that keeps its connection either gets an answer to its next request or
+/// cannot send a byte of it (EPIPE): then nothing has happened and it may go elsewhere.
+///
 /// Returns at once; hysock_server_wait() is the barrier. Another call can shorten a drain, not lengthen
 /// it. A handler that ends its own server best shuts down first and answers then: its client reads
 /// `Connection: close`.

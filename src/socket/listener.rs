@@ -94,6 +94,13 @@ impl Listener {
         rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC)
     }
 
+    /// Ends the connecting: connect(2) fails with ECONNREFUSED from now on, whoever has connected before
+    /// is still to be accepted. Not for a socket that another process shares.
+    pub fn refuse_more(&self) {
+        // Cannot fail for a socket that listens.
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read).ok();
+    }
+
     /// Removes the socket's file, if this process made it and it is still the same file. Does nothing
     /// the next time.
     pub fn remove_file(&self) -> Result<()> {

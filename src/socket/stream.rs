@@ -91,3 +91,68 @@ fn fill(
     unsafe { buf.advance(n) };
     Ok((n, n == len))
 }
+
+#[cfg(test)]
+mod tests {
+    //! What the end of an idle connection leans on.
+
+    use super::*;
+    use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
+    use std::os::fd::{AsFd, OwnedFd};
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        let flags = SocketFlags::CLOEXEC;
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap()
+    }
+
+    fn send_one(fd: &OwnedFd, bytes: &[u8]) -> rustix::io::Result<usize> {
+        send(fd.as_fd(), &[IoSlice::new(bytes)])
+    }
+
+    fn receive_all(fd: &OwnedFd) -> Vec<u8> {
+        let mut space = [0; 64];
+        let mut all = Vec::new();
+        loop {
+            let (n, _) = rustix::net::recv(fd, &mut space, RecvFlags::DONTWAIT).unwrap();
+            if n == 0 {
+                return all;
+            }
+            all.extend_from_slice(&space[..n]);
+        }
+    }
+
+    #[test]
+    fn after_our_shutdown_of_reading_the_peer_sends_nothing_and_what_it_sent_is_there() {
+        let (ours, peers) = pair();
+        assert_eq!(send_one(&peers, b"before").unwrap(), 6);
+        rustix::net::shutdown(&ours, Shutdown::Read).unwrap();
+        assert_eq!(send_one(&peers, b"after"), Err(Errno::PIPE));
+        assert_eq!(receive_all(&ours), b"before");
+        // The other direction works on.
+        assert_eq!(send_one(&ours, b"answer").unwrap(), 6);
+        drop(ours);
+        assert_eq!(receive_all(&peers), b"answer");
+    }
+
+    #[test]
+    fn a_send_either_fails_whole_or_is_read_whole() {
+        for _ in 0..200 {
+            let (ours, peers) = pair();
+            let sender = std::thread::spawn(move || {
+                let mut sent = 0;
+                loop {
+                    match send_one(&peers, &[7; 10]) {
+                        Ok(n) => sent += n,
+                        Err(Errno::AGAIN) => {}
+                        Err(error) => return (sent, error, peers),
+                    }
+                }
+            });
+            std::thread::yield_now();
+            rustix::net::shutdown(&ours, Shutdown::Read).unwrap();
+            let read = receive_all(&ours).len();
+            let (sent, error, _peers) = sender.join().unwrap();
+            assert_eq!((error, read), (Errno::PIPE, sent));
+        }
+    }
+}

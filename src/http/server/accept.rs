@@ -192,7 +192,8 @@ async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>
             .log()
             .write(Level::Warn, || error.to_string());
     }
-    // Whoever connected before the file went is served: nothing is lost in the backlog.
+    // Whoever has connected is served, nobody connects any more: nothing is lost in the backlog.
+    listener.refuse_more();
     while matches!(accept_batch(&server, &listener, true), Ok(Drained::No)) {}
 }
 

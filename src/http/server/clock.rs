@@ -1,7 +1,7 @@
 //! What a connection is at, and when it has taken too long for that.
 
 use super::config::Config;
-use crate::limits::{LINGER_TIME, PARK_AFTER};
+use crate::limits::{FRESH, LINGER_TIME, PARK_AFTER};
 use crate::socket::stream::ServerStream;
 use std::cell::Cell;
 use std::time::Duration;
@@ -65,6 +65,12 @@ impl Clock {
     #[inline]
     pub fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    /// Accepted a moment ago, and nothing has come yet: its first request is most likely on its way.
+    pub fn is_fresh(&self, now: u64) -> bool {
+        let age = Duration::from_millis(now.saturating_sub(self.since.get()));
+        self.phase.get() == Phase::Head && self.received.get() == 0 && age < FRESH
     }
 
     #[inline]

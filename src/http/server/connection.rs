@@ -41,7 +41,7 @@ impl Connection {
     /// Waits for the first byte of a request.
     fn poll_parked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let link = &self.link;
-        if link.shard.is_draining() && !link.stream.has_unread() {
+        if link.shard.is_draining() && link.ends_idle() {
             return Poll::Ready(());
         }
         ready!(link.stream.poll_readable(cx));

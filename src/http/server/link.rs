@@ -14,6 +14,7 @@ use crate::runtime::delivery::Strand;
 use crate::socket::stream::ServerStream;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, request};
+use rustix::net::Shutdown;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -192,6 +193,17 @@ impl Link {
         }
     }
 
+    /// In the drain: whether a connection without a request may go. One that does cannot send any more:
+    /// its client's next request fails with EPIPE before a byte of it has left, which proves that it was
+    /// not handled. What came before that is served.
+    pub fn ends_idle(&self) -> bool {
+        if self.stream.has_unread() || self.clock.is_fresh(self.shard.now()) {
+            return false;
+        }
+        self.stream.shutdown(Shutdown::Read);
+        !self.stream.has_unread()
+    }
+
     pub fn wake(&self) {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
@@ -221,6 +233,8 @@ impl Link {
         let late = self.clock.look(shard.now(), &self.stream, &shard.config());
         let stats = &shard.stats;
         match late {
+            // It may no longer be fresh.
+            None if shard.is_draining() && self.clock.phase() == Phase::Head => self.wake(),
             None => {}
             Some(Late::Park) => self.ask_park(),
             Some(Late::Idle) => self.expire(&stats.timeouts_idle),

@@ -424,3 +424,21 @@ fn one_ends_while_another_starts_and_the_path_is_never_lost() {
         }
     }
 }
+
+#[test]
+fn who_has_connected_is_accepted_when_nobody_may_connect_any_more() {
+    let scratch = Scratch::new();
+    let name = format!("@hysock-refuse-more-{}", std::process::id());
+    let abstract_name = Address::parse(name.as_bytes()).unwrap();
+    for address in [scratch.address("x"), abstract_name] {
+        let listener = bind(&address).unwrap();
+        let early: Vec<_> = (0..3).map(|_| connect_now(&address).unwrap()).collect();
+        listener.refuse_more();
+        assert_eq!(connect_now(&address).unwrap_err().status, Status::Refused);
+        for _ in &early {
+            listener.accept().unwrap();
+        }
+        // No more of them, by whatever errno.
+        assert!(listener.accept().is_err());
+    }
+}
