@@ -37,6 +37,7 @@ mod header {
         "server",
         "server_hooks",
         "server_stats",
+        "listener",
         "exchange",
         "exchange_route",
         "client_config",

@@ -747,13 +747,16 @@ hysock_status hysock_queue_wake(hysock_queue *queue);
  * listener config
  * ===============================================================================================
  *
- * How a socket file is made: its mode, its backlog, and what happens to a file that a dead program
- * left behind. Given to hysock_server_add_listener(); all of it is options, NULL is the defaults.
+ * How a socket file is made: its mode, its owner, its backlog, and what happens to a file that is there
+ * already. Given to hysock_server_add_listener(); all of it is options, NULL is the defaults.
  *
- * A listener never takes the place of a living one (HYSOCK_E_IN_USE, the message says whose it is)
- * and never touches a file that is no socket (HYSOCK_E_WRONG_TYPE). Its file is born with the
- * right mode, whatever the umask, and is removed at the end if it is still ours. Beside it stays a
- * small lock file, `.NAME.lock`, on purpose.
+ * A listener does not take the place of a living one unless it is told to (HYSOCK_E_IN_USE, the message
+ * says whose it is) and never touches a file that is no socket (HYSOCK_E_WRONG_TYPE). Its file is
+ * born with the right mode, whatever the umask, and is removed at the end if it is still ours.
+ * Beside it stays a small lock file, `.NAME.lock`, on purpose.
+ *
+ * When somebody else removes or replaces the file of a listener that serves, that is noticed within two
+ * seconds, logged once (HYSOCK_LOG_WARN) and counted.
  */
 
 /** A file that nobody listens on is an error. */
@@ -761,6 +764,14 @@ hysock_status hysock_queue_wake(hysock_queue *queue);
 
 /** A file that nobody listens on is replaced. The default. */
 #define HYSOCK_STALE_REPLACE 2
+
+/**
+ * Whatever socket is there is replaced, a living one too: the new socket is made beside it and renamed,
+ * so clients reach the one or the other and the path is never absent. The old server goes on with its
+ * connections and with what waits in its backlog; ending it is up to you. Its end leaves the new file
+ * alone. The new socket's own name, as getsockname(2) and `ss` show it, is `.NAME.new`.
+ */
+#define HYSOCK_STALE_TAKE_OVER 3
 
 /**
  * Make a config that holds the defaults.
@@ -796,14 +807,52 @@ hysock_status hysock_listener_config_set_mode(hysock_listener_config *config, ui
 hysock_status hysock_listener_config_set_backlog(hysock_listener_config *config, uint32_t backlog);
 
 /**
- * Set what happens to a socket file that nobody listens on any more: HYSOCK_STALE_REPLACE, the
- * default, or HYSOCK_STALE_REFUSE.
+ * Set what happens to a socket file that is there already: HYSOCK_STALE_REPLACE, the default,
+ * HYSOCK_STALE_REFUSE or HYSOCK_STALE_TAKE_OVER. An abstract name has no file: one that is in use
+ * cannot be taken over.
  *
  * Thread: any.
  * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
  * Since: 0.1
  */
 hysock_status hysock_listener_config_set_stale(hysock_listener_config *config, int32_t policy);
+
+/**
+ * Set who owns the socket file: a user's name, or a number. By default who makes it. Only root can give
+ * files away. A name is looked up here, once.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for a name that nobody has; HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_config_set_owner(hysock_listener_config *config,
+                                               const char *user);
+
+/**
+ * Set the group of the socket file: a group's name, or a number. By default that of who makes it, or
+ * the directory's. Other users than root can give it to groups that they are in. With mode 0660 the
+ * group's members may connect.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for a name that no group has; HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_config_set_group(hysock_listener_config *config,
+                                               const char *group);
+
+/**
+ * Set whether root may make a socket in a directory where everybody can replace files (world-writable and
+ * not sticky): by default it is refused with HYSOCK_E_FORBIDDEN. For other users nothing is
+ * checked.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_config_set_parent_check(hysock_listener_config *config,
+                                                      bool on);
 
 /**
  * Free a config. What was made with it keeps its values.
@@ -1463,6 +1512,137 @@ hysock_status hysock_server_on_access(hysock_server *server,
  * Since: 0.1
  */
 int32_t hysock_server_metrics(hysock_server *server, char *buf, size_t size, hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * listener
+ * ===============================================================================================
+ *
+ * Listening beyond a path: sockets opened before a program becomes a daemon, passed by a service
+ * manager or by a predecessor, handed over to a successor, and single connections. All of it is
+ * options.
+ *
+ * A hand-over without a lost request: the old process takes its listener out of its server
+ * (hysock_server_take_listener()), passes it on (SCM_RIGHTS, or a fork and exec), and shuts down:
+ * requests under way are answered. The new one adopts it (hysock_server_add_listener_fd() with
+ * HYSOCK_ADOPT_OWN). Who connects in between waits in the backlog. Where the two cannot talk,
+ * HYSOCK_STALE_TAKE_OVER does it through the path.
+ */
+
+/** The socket's file is the server's: removed at the end if it is still the same. */
+#define HYSOCK_ADOPT_OWN 1
+
+/**
+ * The socket's file is somebody else's, as of a socket that a service manager passed, and so is what
+ * waits in the backlog when the server ends.
+ */
+#define HYSOCK_ADOPT_KEEP 2
+
+/**
+ * Make a socket at `address` and listen on it, without a runtime and without threads: for a program that
+ * does so before it forks to become a daemon, or before it gives up its rights. Later
+ * hysock_server_add_listener_fd() adopts it, with HYSOCK_ADOPT_OWN.
+ *
+ * `address` is as for hysock_server_serve(). `config` may be NULL for the defaults and may be freed
+ * as soon as this returns. Clients may connect from now on. The descriptor is closed on exec. Where
+ * it is closed and never adopted, its file stays and is dead.
+ *
+ * Thread: any.
+ * Owns: `*fd` is yours; -1 on failure.
+ * Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT for a directory that is not there,
+ * HYSOCK_E_WRONG_TYPE; HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_open(const char *address,
+                                   size_t address_len,
+                                   const hysock_listener_config *config,
+                                   int32_t *fd,
+                                   hysock_error *err);
+
+/**
+ * Listen on a socket that is there already: opened by hysock_listener_open(), inherited, or passed.
+ * Before the start only.
+ *
+ * It must be a Unix stream socket that listens. `adopt` says whose its file is: HYSOCK_ADOPT_OWN or
+ * HYSOCK_ADOPT_KEEP. With HYSOCK_ADOPT_OWN clients see this process as their peer from now on, and the
+ * file, if it still belongs to this socket, is removed at the end; that works across a fork. Of
+ * `config` the backlog and allow rules count, the rest is for making files; NULL is the defaults. The
+ * descriptor becomes non-blocking and closed on exec.
+ *
+ * Thread: any.
+ * Owns: `fd` is consumed, also when this fails.
+ * Errors: HYSOCK_E_WRONG_TYPE for what is no Unix stream socket; HYSOCK_E_INVALID_ARGUMENT, also for
+ * one that does not listen, and with HYSOCK_ADOPT_OWN for one whose whole path is not known (a
+ * relative path, or one over 107 bytes that another process opened); HYSOCK_E_STATE after the
+ * start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_server_add_listener_fd(hysock_server *server,
+                                            int32_t fd,
+                                            int32_t adopt,
+                                            const hysock_listener_config *config,
+                                            hysock_error *err);
+
+/**
+ * Listen on the sockets that the service manager has passed (systemd's socket activation,
+ * sd_listen_fds(3)); returns how many: 0 says that the program was started without, and binds its own.
+ * Before the start only.
+ *
+ * `name` chooses those with this name (`FileDescriptorName=`), NULL all that are listening Unix
+ * stream sockets. Each is adopted once in a process's life, with HYSOCK_ADOPT_KEEP. `config` is as
+ * for hysock_server_add_listener_fd(). The environment (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES) is
+ * read and left as it is.
+ *
+ * Thread: any that does not run while another one changes the environment.
+ * Errors: negative: HYSOCK_E_WRONG_TYPE or HYSOCK_E_INVALID_ARGUMENT for one with that name that
+ * cannot be served on, which then leaves all of them as they were; HYSOCK_E_INVALID_ARGUMENT for an
+ * environment that makes no sense; HYSOCK_E_STATE after the start; HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+int32_t hysock_server_add_activated(hysock_server *server,
+                                    const char *name,
+                                    const hysock_listener_config *config,
+                                    hysock_error *err);
+
+/**
+ * Serve one connection that is there already: an end of a socketpair(2), or what a superserver such as
+ * inetd passes. Before or after the start; a server may have only connections, no socket to listen on.
+ *
+ * It must be a connected Unix stream socket; the server's limits and allow rules hold for it. The
+ * descriptor becomes blocking and closed on exec.
+ *
+ * Thread: any.
+ * Owns: `fd` is consumed, also when this fails.
+ * Errors: HYSOCK_E_WRONG_TYPE for what is no Unix stream socket; HYSOCK_E_INVALID_ARGUMENT, also for one
+ * that is not connected; HYSOCK_E_LIMIT when the server has as many connections as it may;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_server_add_connection(hysock_server *server,
+                                           int32_t fd,
+                                           hysock_error *err);
+
+/**
+ * Take a listening socket out of a server, for a successor: this server accepts no more from it and
+ * leaves its file alone; its connections go on. What waits in the backlog, and whoever connects, is
+ * for whoever gets the descriptor. Then shut the server down: it answers what it has.
+ *
+ * `index` counts the listeners from 0 in the order in which they were added; taking one does not
+ * change the others' numbers. A connection that is being accepted at this moment is still this
+ * server's.
+ *
+ * Thread: any, also inside callbacks.
+ * Owns: `*fd` is yours, closed on exec; -1 on failure.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index without a listener; HYSOCK_E_STATE for one that
+ * was taken before; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_server_take_listener(hysock_server *server,
+                                          size_t index,
+                                          int32_t *fd,
+                                          hysock_error *err);
 
 /*
  * ===============================================================================================

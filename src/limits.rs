@@ -83,6 +83,8 @@ pub const ACCEPT_BATCH: usize = 64;
 /// Pause after the system refused a descriptor to accept: first and longest.
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How often to look whether a listener's file is still there.
+pub const FILE_WATCH: Duration = Duration::from_secs(1);
 /// How often deadlines of connections are looked at.
 pub const SWEEP: Duration = Duration::from_millis(250);
 /// Log lines that may wait for the log callback; beyond it they are counted and dropped.

@@ -5,6 +5,8 @@ use super::error::ErrorOut;
 use super::status::{HYSOCK_OK, hysock_status};
 use crate::error::{Error, Result};
 use crate::panic;
+use crate::socket::sys;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 
 /// Runs a body; a panic in it is an error of the status `PANIC`.
@@ -49,6 +51,16 @@ pub fn count_with_error(err: ErrorOut<'_>, body: impl FnOnce() -> Result<usize>)
         Ok(count) => i32::try_from(count).unwrap_or(i32::MAX),
         Err(error) => error.status as i32,
     }
+}
+
+/// A descriptor that C gives away.
+///
+/// # Safety
+/// The number is C's to give away: nothing else of the program closes it from now on.
+pub unsafe fn descriptor(fd: i32) -> Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    unsafe { sys::own(fd) }
+        .ok_or_else(|| Error::argument(format!("fd: {fd} is no open descriptor")))
 }
 
 /// For getters: whatever goes wrong gives `default`.

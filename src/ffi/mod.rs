@@ -92,6 +92,7 @@ pub mod error;
 pub mod exchange;
 pub mod exchange_route;
 pub mod handle;
+pub mod listener;
 pub mod listener_config;
 pub mod queue;
 pub mod runtime;

@@ -8,7 +8,7 @@ use crate::error::{Error, Operation, Result, Status};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Write as _};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -101,6 +101,14 @@ impl Address {
         f(&SocketAddrUnix::new(OsStr::from_bytes(&short))?)
     }
 
+    /// The address that a bound socket's own name says; a relative path is against this directory.
+    pub(super) fn of_name(name: &SocketAddrUnix) -> Result<Address> {
+        match (name.path_bytes(), name.abstract_name()) {
+            (Some(path), _) => Address::from_path(path),
+            (None, name) => Address::from_abstract(name.unwrap_or_default()),
+        }
+    }
+
     /// Whether the path is too long for the kernel and `/proc`, the way round that, is missing.
     pub(super) fn lacks_proc(&self) -> bool {
         self.path()
@@ -128,7 +136,7 @@ impl Address {
     }
 
     /// A path, absolute or relative to the current directory of this moment.
-    fn from_path(path: &[u8]) -> Result<Address> {
+    pub(super) fn from_path(path: &[u8]) -> Result<Address> {
         if path.is_empty() {
             return Err(empty());
         }
@@ -175,6 +183,15 @@ pub(super) fn split(path: &Path) -> (&Path, &OsStr) {
         Path::new(OsStr::from_bytes(directory)),
         OsStr::from_bytes(&bytes[slash + 1..]),
     )
+}
+
+/// The path of a file in the same directory, whose name is this one's between two texts.
+pub(super) fn sibling(path: &Path, before: &str, after: &str) -> PathBuf {
+    let (directory, name) = split(path);
+    let mut file = OsString::from(before);
+    file.push(name);
+    file.push(after);
+    directory.join(file)
 }
 
 /// Bytes as text that is safe to print on one line; a long value is shown by its two ends.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// One attempt, which never waits.
 pub fn connect_now(address: &Address) -> Result<OwnedFd> {
-    let socket = open(address)?;
+    let socket = open(address, SocketType::STREAM)?;
     attempt(&socket, address).map_err(|errno| error(errno, address))?;
     set_blocking(&socket, address)?;
     Ok(socket)
@@ -29,7 +29,7 @@ pub fn connect_now(address: &Address) -> Result<OwnedFd> {
 /// Connects, and waits for a place in a full backlog until `deadline`; for ever without one.
 pub fn connect_until(address: &Address, deadline: Option<Instant>) -> Result<OwnedFd> {
     let start = Instant::now();
-    let socket = open(address)?;
+    let socket = open(address, SocketType::STREAM)?;
     match attempt(&socket, address) {
         Ok(()) => set_blocking(&socket, address)?,
         Err(Errno::AGAIN) => {
@@ -48,20 +48,21 @@ pub fn connect_until(address: &Address, deadline: Option<Instant>) -> Result<Own
     Ok(socket)
 }
 
-/// A fresh non-blocking stream socket and the one `connect(2)` on it: what a probe needs.
-pub(super) fn probe(address: &Address) -> Result<std::result::Result<OwnedFd, Errno>> {
-    let socket = open(address)?;
+/// A fresh non-blocking socket and the one `connect(2)` on it: what a probe needs.
+pub(super) fn probe(
+    address: &Address,
+    kind: SocketType,
+) -> Result<std::result::Result<OwnedFd, Errno>> {
+    let socket = open(address, kind)?;
     Ok(attempt(&socket, address).map(|()| socket))
 }
 
-fn open(address: &Address) -> Result<OwnedFd> {
+fn open(address: &Address, kind: SocketType) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(
-        |errno| {
-            let what = format!("cannot make a socket to connect to {address}");
-            failure(Status::System, Operation::Connect, errno, what)
-        },
-    )
+    rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None).map_err(|errno| {
+        let what = format!("cannot make a socket to connect to {address}");
+        failure(Status::System, Operation::Connect, errno, what)
+    })
 }
 
 fn attempt(socket: &OwnedFd, address: &Address) -> rustix::io::Result<()> {

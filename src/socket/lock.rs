@@ -3,11 +3,10 @@
 //! A socket that is bound and not yet listening looks exactly like a dead one. So two starters
 //! without a lock would each take the other's new socket for a stale file and delete it.
 
-use super::address::{failure, printable, split};
+use super::address::{failure, printable, sibling, split};
 use crate::error::{Error, Operation, Result, Status};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -67,11 +66,7 @@ impl Drop for FileLock {
 
 /// `.NAME.lock` beside the socket.
 fn lock_path(socket: &Path) -> PathBuf {
-    let (directory, name) = split(socket);
-    let mut file = OsString::from(".");
-    file.push(name);
-    file.push(".lock");
-    directory.join(file)
+    sibling(socket, ".", ".lock")
 }
 
 /// Opens the lock file, and makes sure that nobody but its owner can lock it.

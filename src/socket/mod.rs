@@ -1,6 +1,7 @@
 //! Unix sockets themselves: addresses, the listener and the life of its file, connecting, the peer,
 //! and the stream that all HTTP runs on. The only place outside `ffi` that makes system calls `unsafe`ly.
 
+pub mod account;
 pub mod address;
 pub mod connect;
 pub mod listener;

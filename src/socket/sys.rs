@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU64;
 use std::thread::{Builder, JoinHandle};
 use tokio::io::Interest;
@@ -101,6 +101,45 @@ unsafe impl Owned for std::sync::Arc<std::os::fd::OwnedFd> {}
 
 // SAFETY: a `Listener` owns its descriptor and never replaces it.
 unsafe impl Owned for std::sync::Arc<super::listener::Listener> {}
+
+/// Changes the mode of the file behind an `O_PATH` descriptor. `/proc` is the way of all kernels, without
+/// it fchmodat2(2) is (Linux 6.6).
+pub fn change_mode(file: &OwnedFd, mode: u32) -> rustix::io::Result<()> {
+    let through = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match rustix::fs::chmod(through, rustix::fs::Mode::from_raw_mode(mode)) {
+        Err(rustix::io::Errno::NOENT) => change_mode_without_proc(file, mode),
+        done => done,
+    }
+}
+
+fn change_mode_without_proc(file: &OwnedFd, mode: u32) -> rustix::io::Result<()> {
+    // SAFETY: the descriptor is open, the path is an empty NUL-terminated text, and the rest are numbers.
+    let failed = unsafe {
+        libc::syscall(
+            libc::SYS_fchmodat2,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            mode,
+            libc::AT_EMPTY_PATH,
+        )
+    } != 0;
+    if failed { Err(last_errno()) } else { Ok(()) }
+}
+
+fn last_errno() -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO)
+}
+
+/// Owns a descriptor by its number; `None` when nothing is open there.
+///
+/// # Safety
+/// The number is the caller's to give away: nothing else closes it from now on.
+pub unsafe fn own(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: F_GETFD has no further argument and looks only at the number.
+    let open = fd >= 0 && unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
+    // SAFETY: it is open, and the caller gives it away.
+    open.then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
 
 /// How many bytes wait to be read; 0 when that cannot be told.
 pub fn unread(fd: impl std::os::fd::AsFd) -> u64 {

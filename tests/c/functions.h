@@ -97,6 +97,16 @@ FREE(q_free, hysock_queue)
 FN(lc_mode, hysock_listener_config, hysock_listener_config_set_mode(h, 0600))
 FN(lc_backlog, hysock_listener_config, hysock_listener_config_set_backlog(h, 1))
 FN(lc_stale, hysock_listener_config, hysock_listener_config_set_stale(h, HYSOCK_STALE_REFUSE))
+FN(lc_owner, hysock_listener_config, hysock_listener_config_set_owner(h, "0"))
+FN(lc_group, hysock_listener_config, hysock_listener_config_set_group(h, "0"))
+FN(lc_parent, hysock_listener_config, hysock_listener_config_set_parent_check(h, true))
+static hysock_status lc_open(void *handle) {
+    char path[108];
+    int32_t fd;
+    if (handle == NULL) /* all defaults */
+        return HYSOCK_E_INVALID_ARGUMENT;
+    return hysock_listener_open(temp_path(path, "none"), HYSOCK_NTS, handle, &fd, ERR);
+}
 FREE(lc_free, hysock_listener_config)
 FN(sc_delivery, hysock_server_config, hysock_server_config_set_delivery(h, HYSOCK_DELIVERY_POOL))
 FN(sc_queue, hysock_server_config, hysock_server_config_set_queue(h, handle))
@@ -118,6 +128,13 @@ FN(s_route, hysock_server, hysock_server_add_route(h, "GET", "/", ignore_exchang
 static hysock_status s_listen(void *handle) {
     char path[108];
     return hysock_server_add_listener(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, ERR);
+}
+FN(s_adopt, hysock_server, hysock_server_add_listener_fd(h, -1, HYSOCK_ADOPT_KEEP, NULL, ERR))
+FN(s_active, hysock_server, hysock_server_add_activated(h, "none", NULL, ERR))
+FN(s_conn, hysock_server, hysock_server_add_connection(h, -1, ERR))
+static hysock_status s_take(void *handle) {
+    int32_t fd;
+    return hysock_server_take_listener(handle, 0, &fd, ERR);
 }
 FN(s_start, hysock_server, hysock_server_start(h, ERR))
 FN(s_reload, hysock_server, hysock_server_reload(h, NULL, ERR))
@@ -225,6 +242,10 @@ static const function functions[] = {
     S(lc_mode, LISTENER_CONFIG),
     S(lc_backlog, LISTENER_CONFIG),
     S(lc_stale, LISTENER_CONFIG),
+    S(lc_owner, LISTENER_CONFIG),
+    S(lc_group, LISTENER_CONFIG),
+    S(lc_parent, LISTENER_CONFIG),
+    S(lc_open, LISTENER_CONFIG),
     N(lc_free, LISTENER_CONFIG),
     S(sc_delivery, SERVER_CONFIG),
     S(sc_queue, SERVER_CONFIG),
@@ -244,6 +265,10 @@ static const function functions[] = {
     N(sc_free, SERVER_CONFIG),
     S(s_route, SERVER),
     S(s_listen, SERVER),
+    S(s_adopt, SERVER),
+    S(s_active, SERVER),
+    S(s_conn, SERVER),
+    S(s_take, SERVER),
     S(s_start, SERVER),
     S(s_reload, SERVER),
     S(s_closed, SERVER),

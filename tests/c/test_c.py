@@ -44,6 +44,8 @@ PROGRAMS = {
     "test_limits": [()],
     "test_races": [()],
     "test_stats": [(d,) for d in DELIVERIES],
+    "test_listener": [(d,) for d in DELIVERIES],
+    "test_starters": [()],
 }
 RUNS = [(name, args) for name, all_args in PROGRAMS.items() for args in all_args]
 

@@ -2,6 +2,7 @@
  * nothing; the parent is not harmed, and the child may begin anew. */
 #include "host.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 
 static hysock_exchange *kept;
@@ -86,6 +87,17 @@ static void refused(world *w) {
     FORKED_DROP(
         hysock_server_add_route(h->server, "GET", "/x", no_exchange, &w->drops, count_drop, ERR));
     FORKED(hysock_server_add_listener(h->server, path, HYSOCK_NTS, NULL, ERR));
+    int32_t fd;
+    FORKED(hysock_server_take_listener(h->server, 0, &fd, ERR));
+    CHECK_INT(fd, -1);
+    FORKED(hysock_server_add_activated(h->server, NULL, NULL, ERR));
+    CHECK_OK(hysock_listener_open(path, HYSOCK_NTS, NULL, &fd, ERR)); /* needs no runtime */
+    FORKED(hysock_server_add_listener_fd(h->server, fd, HYSOCK_ADOPT_OWN, NULL, ERR));
+    CHECK(fcntl(fd, F_GETFD) < 0 && unlink(path) == 0);
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    FORKED(hysock_server_add_connection(h->server, pair[0], ERR));
+    CHECK(fcntl(pair[0], F_GETFD) < 0);
     FORKED(hysock_server_start(h->server, ERR));
     FORKED_DROP(hysock_server_on_closed(h->server, no_closed, &w->drops, count_drop, ERR));
     FORKED(hysock_server_shutdown(h->server, 0, ERR));

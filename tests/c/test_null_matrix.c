@@ -100,6 +100,13 @@ static void configs(void) {
     REFUSED(hysock_listener_config_set_mode(NULL, 0600));
     REFUSED(hysock_listener_config_set_backlog(NULL, 1));
     REFUSED(hysock_listener_config_set_stale(NULL, HYSOCK_STALE_REFUSE));
+    REFUSED(hysock_listener_config_set_owner(NULL, "0"));
+    REFUSED(hysock_listener_config_set_group(NULL, "0"));
+    REFUSED(hysock_listener_config_set_parent_check(NULL, true));
+    hysock_listener_config *listener = hysock_listener_config_new();
+    REFUSED(hysock_listener_config_set_owner(listener, NULL));
+    REFUSED(hysock_listener_config_set_group(listener, NULL));
+    hysock_listener_config_free(listener);
     hysock_listener_config_free(NULL);
 
     REFUSED(hysock_server_config_set_delivery(NULL, HYSOCK_DELIVERY_POOL));
@@ -169,6 +176,22 @@ static void server(hysock_runtime *runtime) {
     REFUSED(hysock_server_add_listener(NULL, path, HYSOCK_NTS, NULL, NULL));
     REFUSED(hysock_server_add_listener(server, NULL, HYSOCK_NTS, NULL, NULL));
     REFUSED(hysock_server_add_listener(server, NULL, 0, NULL, NULL));
+    int32_t fd = 7;
+    REFUSED(hysock_listener_open(NULL, HYSOCK_NTS, NULL, &fd, NULL));
+    CHECK_INT(fd, -1);
+    REFUSED(hysock_listener_open(path, HYSOCK_NTS, NULL, NULL, NULL));
+    CHECK(access(path, F_OK) != 0);
+    REFUSED(hysock_server_add_listener_fd(NULL, -1, HYSOCK_ADOPT_OWN, NULL, NULL));
+    REFUSED(hysock_server_add_listener_fd(server, -1, HYSOCK_ADOPT_OWN, NULL, NULL));
+    REFUSED(hysock_server_add_activated(NULL, NULL, NULL, NULL));
+    CHECK_INT(hysock_server_add_activated(server, NULL, NULL, NULL), 0);
+    REFUSED(hysock_server_add_connection(NULL, -1, NULL));
+    REFUSED(hysock_server_add_connection(server, -1, NULL));
+    fd = 7;
+    REFUSED(hysock_server_take_listener(NULL, 0, &fd, NULL));
+    CHECK_INT(fd, -1);
+    REFUSED(hysock_server_take_listener(server, 0, &fd, NULL));
+    REFUSED(hysock_server_take_listener(server, 0, NULL, NULL));
     REFUSED(hysock_server_start(NULL, NULL));
     REFUSED_DROP(hysock_server_on_closed(NULL, no_closed, &drops, count_drop, NULL));
     REFUSED_DROP(hysock_server_on_closed(server, NULL, &drops, count_drop, NULL));

@@ -1,6 +1,7 @@
 //! Accepting connections on the first I/O thread, sharing them out, and the beginning of the end.
 
 use super::shard::Shard;
+use super::watch::watch;
 use super::{Hold, Server};
 use crate::error::{Error, Operation, Result};
 use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
@@ -13,6 +14,7 @@ use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -68,7 +70,7 @@ impl Ending {
         self.notify.notify_waiters();
     }
 
-    /// `f`'s result, or `None` when the end begins first.
+    /// `f`'s result, or `None` when the end begins or a listener is handed over first.
     async fn or<T>(&self, f: impl Future<Output = T>) -> Option<T> {
         let notified = self.notify.notified();
         if self.begun.get() {
@@ -80,6 +82,38 @@ impl Ending {
             result = f => Some(result),
         }
     }
+
+    /// `f`'s result, or `None` when the end begins first.
+    async fn before<T>(&self, f: impl Future<Output = T>) -> Option<T> {
+        let mut f = pin!(f);
+        while !self.begun.get() {
+            let result = self.or(f.as_mut()).await;
+            if result.is_some() {
+                return result;
+            }
+        }
+        None
+    }
+}
+
+/// One of `server`'s listeners was handed over; runs on the first I/O thread.
+pub fn listeners_changed(server: &Arc<Server>) {
+    if let Some(ending) = find(server) {
+        ending.notify.notify_waiters();
+    }
+}
+
+/// Serves a connection that did not come through a listener; runs on the first I/O thread.
+pub fn add(server: &Arc<Server>, fd: OwnedFd) {
+    share_out(server, fd);
+}
+
+fn find(server: &Arc<Server>) -> Option<Rc<Ending>> {
+    let key = Arc::as_ptr(server);
+    ACCEPTORS.with_borrow(|all| {
+        let found = all.iter().find(|(server, _)| *server == key);
+        found.map(|(_, ending)| ending.clone())
+    })
 }
 
 /// Starts accepting; runs on the first I/O thread.
@@ -92,13 +126,7 @@ pub fn start(hold: Hold, listeners: Vec<Arc<Listener>>) {
 
 /// Begins the end of accepting, or shortens the drain; runs on the first I/O thread.
 pub fn end(server: &Arc<Server>, drain: Option<Duration>) {
-    let key = Arc::as_ptr(server);
-    let ending = ACCEPTORS.with_borrow(|all| {
-        all.iter()
-            .find(|(server, _)| *server == key)
-            .map(|(_, ending)| ending.clone())
-    });
-    match ending {
+    match find(server) {
         Some(ending) => ending.begin(drain),
         None => abort_after(server, drain),
     }
@@ -106,11 +134,15 @@ pub fn end(server: &Arc<Server>, drain: Option<Duration>) {
 
 async fn run(hold: Hold, listeners: Vec<Arc<Listener>>, ending: Rc<Ending>) {
     let server = hold.0.clone();
-    let tasks: Vec<_> = listeners
-        .into_iter()
-        .map(|l| tokio::task::spawn_local(listen(server.clone(), l, ending.clone())))
+    let mut tasks: Vec<_> = listeners
+        .iter()
+        .map(|l| tokio::task::spawn_local(listen(server.clone(), l.clone(), ending.clone())))
         .collect();
-    if ending.or(signalled(&server)).await.is_some() {
+    let (watched, end) = (server.clone(), ending.clone());
+    tasks.push(tokio::task::spawn_local(async move {
+        end.before(watch(&watched, listeners)).await;
+    }));
+    if ending.before(signalled(&server)).await.is_some() {
         // The same way as a shutdown from a program's thread, so that its state is right.
         let drain = server.config().drain;
         server.end(drain);
@@ -154,12 +186,14 @@ async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>
     match sys::register(listener.clone(), Interest::READABLE) {
         Ok(registration) => {
             let mut pause = ACCEPT_PAUSE_MIN;
-            while !ending.begun.get() {
+            while !ending.begun.get() && !listener.is_handed_over() {
                 if ending.or(server.below_connection_limit()).await.is_none() {
-                    break;
+                    continue;
                 }
-                let Some(Ok(mut ready)) = ending.or(registration.readable()).await else {
-                    break;
+                let mut ready = match ending.or(registration.readable()).await {
+                    Some(Ok(ready)) => ready,
+                    Some(Err(_)) => break,
+                    None => continue,
                 };
                 match accept_batch(&server, &listener, false) {
                     Ok(Drained::Yes) => {
@@ -192,6 +226,10 @@ async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>
             .log()
             .write(Level::Warn, || error.to_string());
     }
+    if listener.is_shared() {
+        // What waits is for whoever else has the socket.
+        return;
+    }
     // Whoever has connected is served, nobody connects any more: nothing is lost in the backlog.
     listener.refuse_more();
     while matches!(accept_batch(&server, &listener, true), Ok(Drained::No)) {}
@@ -218,7 +256,7 @@ fn accept_batch(
     last: bool,
 ) -> std::result::Result<Drained, Errno> {
     for _ in 0..ACCEPT_BATCH {
-        if !last && !server.has_room() {
+        if !last && (!server.has_room() || listener.is_handed_over()) {
             return Ok(Drained::No);
         }
         match listener.accept() {
@@ -277,7 +315,13 @@ impl Drop for Unplaced {
 
 impl Server {
     fn has_room(&self) -> bool {
-        self.connections.load(Ordering::Acquire) < self.config().max_connections
+        self.has_room_for(0)
+    }
+
+    /// Whether there is room for one more connection beside those `waiting`.
+    pub(super) fn has_room_for(&self, waiting: u64) -> bool {
+        let open = self.connections.load(Ordering::Acquire);
+        open.saturating_add(waiting) < self.config().max_connections
     }
 
     /// Waits, once the limit is reached, until a connection has ended.

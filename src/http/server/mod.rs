@@ -11,6 +11,7 @@ mod face;
 mod head;
 mod hooks;
 mod link;
+mod listeners;
 mod metrics;
 mod pairs;
 mod pattern;
@@ -18,6 +19,7 @@ mod routes;
 mod service;
 mod shard;
 mod stats;
+mod watch;
 
 pub use access::{AccessFn, Entry};
 pub use config::Config;
@@ -31,13 +33,13 @@ use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::{IoThread, Post};
 use crate::runtime::{self, Member, Runtime, Waited, context};
-use crate::socket::address::Address;
-use crate::socket::listener::{Listener, ListenerOptions};
+use crate::socket::listener::Listener;
 use access::Access;
 use routes::{Route, Routes};
 use shard::Shard;
 use stats::Stats;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -84,6 +86,8 @@ struct State {
     stage: Stage,
     routes: Arc<Routes>,
     listeners: Vec<Arc<Listener>>,
+    /// Given before the start.
+    connections: Vec<OwnedFd>,
     on_closed: Option<ClosedFn>,
 }
 
@@ -128,6 +132,7 @@ impl Server {
                 stage: Stage::New,
                 routes: Arc::default(),
                 listeners: Vec::new(),
+                connections: Vec::new(),
                 on_closed: None,
             }),
         });
@@ -208,18 +213,6 @@ impl Server {
             .add(method, path, Route::new(handler))
     }
 
-    /// Binds and listens; connections are accepted from the start on.
-    pub fn add_listener(&self, address: &Address, options: &ListenerOptions) -> Result<()> {
-        self.check()?;
-        self.check_new(&self.state(), "a listener is added before the start")?;
-        let listener = Listener::bind(address, options)?;
-        let mut state = self.state();
-        // Again, since binding took its time: dropped, the listener takes its file with it.
-        self.check_new(&state, "a listener is added before the start")?;
-        state.listeners.push(Arc::new(listener));
-        Ok(())
-    }
-
     /// Sends an entry for each request to `f`; before the start only.
     pub fn on_access(&self, f: AccessFn) -> Result<()> {
         self.check()?;
@@ -253,7 +246,7 @@ impl Server {
         self.check()?;
         let mut state = self.state();
         self.check_new(&state, "start")?;
-        if state.listeners.is_empty() {
+        if state.listeners.is_empty() && state.connections.is_empty() {
             return Err(Error::state(
                 "start: the server has no listener, add one first",
             ));
@@ -275,6 +268,9 @@ impl Server {
         let hold = self.take_hold();
         let accept = move || accept::start(hold, listeners);
         self.runtime.io_threads()[0].post(Post::Run(Box::new(accept)));
+        for connection in std::mem::take(&mut state.connections) {
+            self.post_connection(connection);
+        }
         Ok(())
     }
 
@@ -328,6 +324,7 @@ impl Server {
             for listener in std::mem::take(&mut state.listeners) {
                 listener.remove_file_now();
             }
+            state.connections.clear();
             if before != Stage::New {
                 let hold = self.take_hold();
                 let accept = move || accept::end(&hold.0, drain);

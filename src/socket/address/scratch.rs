@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Open to every user, so that tests may act as another one.
+    /// Open to every user, so that tests may act as another one, and sticky, so that root may use it.
     pub(crate) fn new() -> Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("hysock-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o1777)).unwrap();
         Scratch(path)
     }
 

@@ -7,6 +7,7 @@ use super::super::peer::{Known, Peer};
 use crate::error::{Error, Operation, Result, Status};
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use rustix::net::SocketType;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -43,9 +44,9 @@ pub(super) fn is_socket(path: &Path) -> Result<bool> {
     }
 }
 
-/// Tries to connect, without waiting. Under the lock "refused" means dead.
-pub(super) fn ask(address: &Address) -> Result<Occupant> {
-    let errno = match connect::probe(address).map_err(as_bind)? {
+/// Tries to connect with a socket of the same type, without waiting. Under the lock "refused" means dead.
+pub(super) fn ask(address: &Address, kind: SocketType) -> Result<Occupant> {
+    let errno = match connect::probe(address, kind).map_err(as_bind)? {
         Ok(socket) => return Ok(Occupant::Alive(describe(socket))),
         Err(errno) => errno,
     };
@@ -55,9 +56,7 @@ pub(super) fn ask(address: &Address) -> Result<Occupant> {
         Errno::AGAIN => Ok(Occupant::Alive(
             "by a server whose backlog is full".to_owned(),
         )),
-        Errno::PROTOTYPE => Ok(Occupant::Alive(
-            "by a socket of another type (datagram or seqpacket)".to_owned(),
-        )),
+        Errno::PROTOTYPE => Ok(Occupant::Alive("by a socket of another type".to_owned())),
         errno => {
             let status = match errno {
                 Errno::ACCESS | Errno::PERM => Status::Forbidden,
@@ -105,28 +104,35 @@ mod tests {
         let scratch = Scratch::new();
         let address = scratch.address("x");
         let path = address.path().unwrap().to_owned();
-        assert_eq!(ask(&address).unwrap(), Occupant::Vanished);
+        assert_eq!(
+            ask(&address, SocketType::STREAM).unwrap(),
+            Occupant::Vanished
+        );
         assert!(!is_socket(&path).unwrap());
 
         let listener = UnixListener::bind(&path).unwrap();
         assert!(is_socket(&path).unwrap());
         let me = format!("by this process, pid {}", std::process::id());
-        assert!(matches!(ask(&address).unwrap(), Occupant::Alive(who) if who.starts_with(&me)));
+        assert!(
+            matches!(ask(&address, SocketType::STREAM).unwrap(), Occupant::Alive(who) if who.starts_with(&me))
+        );
         rustix::net::listen(&listener, 0).unwrap();
         // Each probe stays queued, closed as it is.
-        let mut full = ask(&address).unwrap();
+        let mut full = ask(&address, SocketType::STREAM).unwrap();
         for _ in 0..100 {
-            full = ask(&address).unwrap();
+            full = ask(&address, SocketType::STREAM).unwrap();
         }
         assert!(matches!(full, Occupant::Alive(who) if who.contains("backlog is full")));
 
         scratch.leave_dead("dead");
         let dead = scratch.address("dead");
-        assert_eq!(ask(&dead).unwrap(), Occupant::Dead);
+        assert_eq!(ask(&dead, SocketType::STREAM).unwrap(), Occupant::Dead);
         assert!(is_socket(dead.path().unwrap()).unwrap());
 
         let other = scratch.address("datagram");
         let _datagram = UnixDatagram::bind(other.path().unwrap()).unwrap();
-        assert!(matches!(ask(&other).unwrap(), Occupant::Alive(who) if who.contains("type")));
+        assert!(
+            matches!(ask(&other, SocketType::STREAM).unwrap(), Occupant::Alive(who) if who.contains("type"))
+        );
     }
 }

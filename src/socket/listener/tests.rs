@@ -1,13 +1,16 @@
 use super::super::address::scratch::{Scratch, own_thread, until_in, without_rights};
 use super::super::connect::{connect_now, connect_until};
 use super::*;
-use rustix::fs::inotify;
+use rustix::fs::{Mode, OFlags, inotify};
+use rustix::io::Errno;
+use rustix::net::AddressFamily;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::Barrier;
 
-fn options() -> ListenerOptions {
+pub(super) fn options() -> ListenerOptions {
     ListenerOptions::default()
 }
 
@@ -15,7 +18,12 @@ fn bind(address: &Address) -> Result<Listener> {
     Listener::bind(address, &options())
 }
 
-fn refused(address: &Address, options: &ListenerOptions, status: Status, text: &str) -> Error {
+pub(super) fn refused(
+    address: &Address,
+    options: &ListenerOptions,
+    status: Status,
+    text: &str,
+) -> Error {
     let error = Listener::bind(address, options).unwrap_err();
     assert_eq!(
         (error.status, error.operation),
@@ -26,16 +34,16 @@ fn refused(address: &Address, options: &ListenerOptions, status: Status, text: &
     error
 }
 
-fn mode(path: &Path) -> u32 {
+pub(super) fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-fn inode(path: &Path) -> u64 {
+pub(super) fn inode(path: &Path) -> u64 {
     std::fs::symlink_metadata(path).unwrap().ino()
 }
 
 /// Runs `f` under a umask that no other thread sees.
-fn with_umask<R: Send>(mask: u32, f: impl FnOnce() -> R + Send) -> R {
+pub(super) fn with_umask<R: Send>(mask: u32, f: impl FnOnce() -> R + Send) -> R {
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || {
             // SAFETY: no memory is touched; from now on this thread has a umask and a current
@@ -320,7 +328,7 @@ fn a_file_of_another_process_stays() {
     let address = scratch.address("x");
     let mut inherited = bind(&address).unwrap();
     // What a forked child sees: the same record, under another pid.
-    inherited.file.as_mut().unwrap().process += 1;
+    *inherited.file.as_mut().unwrap().owner.as_mut().unwrap() += 1;
     inherited.remove_file().unwrap();
     drop(inherited);
     assert!(address.path().unwrap().exists());
@@ -329,19 +337,24 @@ fn a_file_of_another_process_stays() {
 #[test]
 fn a_start_that_fails_late_leaves_no_file() {
     let scratch = Scratch::new();
-    let address = scratch.address("x");
-    let path = address.path().unwrap();
-    let datagram = SocketFlags::CLOEXEC;
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, datagram, None).unwrap();
-    // A datagram socket binds and cannot listen.
-    let error = bind_path(&socket, &address, path, &options()).unwrap_err();
-    assert_eq!(
-        (error.status, error.os_error),
-        (Status::System, libc::EOPNOTSUPP),
-        "{error}"
-    );
-    assert!(!path.exists());
+    for stale in [Stale::Replace, Stale::TakeOver] {
+        let address = scratch.address("x");
+        let options = ListenerOptions {
+            owner: Some(0),
+            stale,
+            ..options()
+        };
+        // Only root can give a file away, and that is found out when there is one.
+        let error = without_rights(|| Listener::bind(&address, &options).unwrap_err());
+        assert_eq!(
+            (error.status, error.os_error),
+            (Status::Forbidden, libc::EPERM),
+            "{error}"
+        );
+        assert!(error.message.contains("uid 0"), "{error}");
+        let left: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "only the lock: {left:?}");
+    }
 }
 
 #[test]
@@ -360,7 +373,9 @@ fn abstract_names_have_no_file() {
     listener.remove_file().unwrap();
 
     let address = Address::parse(&name("silent")).unwrap();
-    let socket = open(&address).unwrap();
+    let flags = SocketFlags::CLOEXEC;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
     address
         .with_sockaddr(|name| rustix::net::bind(&socket, name))
         .unwrap();
