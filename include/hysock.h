@@ -1434,7 +1434,7 @@ typedef struct hysock_access {
      * closed.
      */
     int32_t http_status;
-    /** HYSOCK_PEER_KNOWN; else nothing is known of who asked. */
+    /** 1 when it is known who asked; 2 when the record is gone, 3 when there never was one. */
     int32_t peer_state;
     /** Who connected; UINT32_MAX when not known. */
     uint32_t uid;

@@ -88,7 +88,7 @@ pub struct hysock_access {
     /// The answer's status; 0 when there was none, because the client left or the connection was
     /// closed.
     pub http_status: i32,
-    /// HYSOCK_PEER_KNOWN; else nothing is known of who asked.
+    /// 1 when it is known who asked; 2 when the record is gone, 3 when there never was one.
     pub peer_state: i32,
     /// Who connected; UINT32_MAX when not known.
     pub uid: u32,
