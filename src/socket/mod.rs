@@ -8,5 +8,6 @@ pub mod listener;
 mod lock;
 pub mod peer;
 mod pinned;
+pub mod policy;
 pub mod stream;
 pub mod sys;
