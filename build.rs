@@ -40,6 +40,7 @@ mod header {
         "listener",
         "exchange",
         "exchange_route",
+        "peer",
         "client_config",
         "client",
         "call",

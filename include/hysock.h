@@ -855,6 +855,22 @@ hysock_status hysock_listener_config_set_parent_check(hysock_listener_config *co
                                                       bool on);
 
 /**
+ * Let in only those whom a rule names: this one, or another rule of the same config. `rule` is one
+ * of HYSOCK_ALLOW_*, `id` the uid or gid, 0 where there is none. Without any rule everybody may
+ * connect who may write to the file.
+ *
+ * It is the server that looks: for a socket of hysock_listener_open() give the rules to
+ * hysock_server_add_listener_fd().
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_listener_config_allow(hysock_listener_config *config,
+                                           int32_t rule,
+                                           uint32_t id);
+
+/**
  * Free a config. What was made with it keeps its values.
  *
  * Thread: any.
@@ -1058,6 +1074,39 @@ hysock_status hysock_server_config_set_drain(hysock_server_config *config, uint3
  * Since: 0.1
  */
 hysock_status hysock_server_config_set_strict_host(hysock_server_config *config, bool strict);
+
+/**
+ * Let in only those whom a rule names: this one, or another rule of the same config; on every
+ * listener, beside the listener's own rules. `rule` is one of HYSOCK_ALLOW_*, `id` the uid or gid,
+ * 0 where there is none.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_allow(hysock_server_config *config, int32_t rule, uint32_t id);
+
+/**
+ * Set how many connections one user may have at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 1024 by
+ * default. Further ones get a 503 with Retry-After and are closed; other users do not notice.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_connections_per_uid(hysock_server_config *config,
+                                                               uint64_t n);
+
+/**
+ * Set how many requests of one user may be without an answer at once: 1 to 4294967295 or
+ * HYSOCK_UNLIMITED, which is the default. Further ones get a 503 with Retry-After.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_max_requests_per_uid(hysock_server_config *config,
+                                                            uint64_t n);
 
 /**
  * Free a config. What was made with it keeps its values.
@@ -1939,6 +1988,139 @@ hysock_str hysock_exchange_header_value_at(const hysock_exchange *exchange,
  * Since: 0.1
  */
 hysock_status hysock_exchange_remove_header(hysock_exchange *exchange, const char *name);
+
+/*
+ * ===============================================================================================
+ * peer
+ * ===============================================================================================
+ *
+ * Who sent a request, by the kernel's word, and who may.
+ *
+ * A Unix socket knows its peer: the user, the groups and the process that connected. It is who
+ * connected, not who writes now: a connection that is handed on or inherited keeps its first name.
+ *
+ * Rules say who may come in, in three places: at one listener (hysock_listener_config_allow()),
+ * at all of a server (hysock_server_config_allow()), and at one route
+ * (hysock_server_allow_route()). Where there is no rule everybody may; with the first one, only
+ * whom a rule names. A request must pass all three. Who may not gets a 403 and no handler; on the
+ * connection of somebody who may not connect it is the answer to the first request, after which
+ * the connection is closed; it may take 2 seconds to send that, and where more than 64 such
+ * connections wait, the others get the answer at once. A peer whom the kernel does not know is
+ * refused by every rule. A user whom this user namespace cannot name appears as the overflow uid,
+ * 65534 on most systems: no rule should let that one in.
+ *
+ * How much one user may have at once is limited by
+ * hysock_server_config_set_max_connections_per_uid() and
+ * hysock_server_config_set_max_requests_per_uid(): beyond it a 503. The log has a line about both
+ * kinds of refusals, at most one in 10 seconds, and hysock_server_stats() counts them.
+ */
+
+/** It is known. */
+#define HYSOCK_PEER_KNOWN 1
+
+/** It went with the connection before anybody asked, or there never was a peer. */
+#define HYSOCK_PEER_GONE 2
+
+/** This system has no such record. */
+#define HYSOCK_PEER_UNSUPPORTED 3
+
+/** Whoever has this uid. */
+#define HYSOCK_ALLOW_UID 1
+
+/** Whoever has this gid, as primary group or as a supplementary one. */
+#define HYSOCK_ALLOW_GID 2
+
+/** Whoever has the effective uid that this process has at that moment; the id is 0. */
+#define HYSOCK_ALLOW_SELF 3
+
+/** Root; the id is 0. */
+#define HYSOCK_ALLOW_ROOT 4
+
+/**
+ * Who connected, as it was at that moment. Decide by it only where its state is HYSOCK_PEER_KNOWN.
+ */
+typedef struct hysock_peer {
+    /** One of HYSOCK_PEER_*, about the next three. */
+    int32_t state;
+    /** Effective user; (uid_t)-1 when not known. */
+    uint32_t uid;
+    /** Effective group; (gid_t)-1 when not known. */
+    uint32_t gid;
+    /**
+     * Process, 0 when it cannot be seen from here (another pid namespace). It may have ended, and
+     * its number may be another's: see hysock_exchange_peer_pidfd().
+     */
+    int32_t pid;
+    /** One of HYSOCK_PEER_*, about the supplementary groups. */
+    int32_t groups_state;
+    /** How many. */
+    uint32_t group_count;
+    /** Their gids, good as long as the exchange; NULL when there are none. */
+    const uint32_t *groups;
+    /** One of HYSOCK_PEER_*, about the label. */
+    int32_t label_state;
+    /** 0. */
+    uint32_t reserved;
+    /**
+     * The label of the system's security module, such as "unconfined" or an SELinux context; good
+     * as long as the exchange.
+     */
+    hysock_str label;
+} hysock_peer;
+
+/**
+ * Fill `*peer` with who sent the request. `size` is `sizeof *peer`: a program that was built with
+ * another version of the header gets what both know, and zeros for the rest.
+ *
+ * The kernel is asked when this is called for the first time on a connection; later calls cost
+ * nothing. HYSOCK_OK says that it could be asked: look at the states.
+ *
+ * Thread: any, one at a time; it never waits.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT for a NULL and for a size that no version of the struct had;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_peer(const hysock_exchange *exchange,
+                                   hysock_peer *peer,
+                                   size_t size,
+                                   hysock_error *err);
+
+/**
+ * Open a pidfd of the process that connected: unlike its pid, it can never mean another process.
+ * Poll it to hear of the process's end, or give it to pidfd_send_signal(2) and waitid(2).
+ *
+ * It is the kernel's own record of the connection (Linux 6.5). There is no way around it for older
+ * ones: between a look at the pid and a pidfd_open(2) the pid may have become another's.
+ *
+ * Thread: any, one at a time; it never waits.
+ * Owns: the result is yours: close(2) it. It is closed on exec.
+ * Errors: as a negative result: HYSOCK_E_CLOSED when the process or the connection has gone;
+ * HYSOCK_E_UNSUPPORTED; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED,
+ * HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+int32_t hysock_exchange_peer_pidfd(const hysock_exchange *exchange, hysock_error *err);
+
+/**
+ * Let only those use a route whom a rule names: this one, or another rule of the same route.
+ * Before the start only.
+ *
+ * `method` and `pattern` are those of a hysock_server_add_route() before this call. `rule` is one
+ * of HYSOCK_ALLOW_*, `id` the uid or gid, 0 where there is none. Who may not gets a 403; the
+ * connection goes on. A rule that is refused keeps the server from starting: the route would be
+ * open to all.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also when there is no such route; HYSOCK_E_STATE after the
+ * start; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_allow_route(hysock_server *server,
+                                        const char *method,
+                                        const char *pattern,
+                                        int32_t rule,
+                                        uint32_t id,
+                                        hysock_error *err);
 
 /*
  * ===============================================================================================

@@ -52,6 +52,8 @@ limits! {
     SERVER_MAX_REQUESTS = "hysock_server_config_set_max_requests", "requests", 4096, 1, MAX_COUNT, true;
     SERVER_MAX_HEADERS = "hysock_server_config_set_max_headers", "headers", HEADERS_MAX as u64, 1, HEADERS_MAX as u64, false;
     SERVER_MAX_QUEUE = "hysock_server_config_set_max_queue", "requests", 1024, 1, MAX_COUNT, true;
+    SERVER_MAX_CONNECTIONS_PER_UID = "hysock_server_config_set_max_connections_per_uid", "connections", 1024, 1, MAX_COUNT, true;
+    SERVER_MAX_REQUESTS_PER_UID = "hysock_server_config_set_max_requests_per_uid", "requests", UNLIMITED, 1, MAX_COUNT, true;
     SERVER_HEAD_TIMEOUT = "hysock_server_config_set_head_timeout", "milliseconds", 10_000, 1, MAX_MS, true;
     SERVER_IDLE_TIMEOUT = "hysock_server_config_set_idle_timeout", "milliseconds", 75_000, 1, MAX_MS, true;
     SERVER_PROGRESS_TIMEOUT = "hysock_server_config_set_progress_timeout", "milliseconds", 30_000, 1, MAX_MS, true;
@@ -96,6 +98,13 @@ pub const LINGER_BYTES: u64 = 64 * MIB;
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 /// In a drain, what a connection that was just accepted has for sending its first request.
 pub const FRESH: Duration = Duration::from_secs(1);
+/// Refused connections that a server keeps until they have read why; beyond it they are told without
+/// having been asked what they wanted.
+pub const REFUSED_CONNECTIONS: usize = 64;
+/// How long a refused connection may take to send its request.
+pub const REFUSED_TIME: Duration = Duration::from_secs(2);
+/// Refusals of one kind get one log line in so long.
+pub const REFUSED_LOG_PAUSE: Duration = Duration::from_secs(10);
 /// Exchanges that an I/O thread keeps for the next requests.
 pub const SPARE_EXCHANGES: usize = 64;
 /// Connections per I/O thread that keep their HTTP state between requests; the longest idle ones beyond

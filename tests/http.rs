@@ -6,6 +6,7 @@ use hysock::http::server::{self, Exchange, Server};
 use hysock::runtime::{self, Delivery, Queue, Runtime};
 use hysock::socket::address::Address;
 use hysock::socket::listener::ListenerOptions;
+use hysock::socket::policy::Rule;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -367,5 +368,89 @@ fn more_calls_than_connections_wait_their_turn() {
     performers
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+    end(&runtime);
+}
+
+/// One request on a connection that stays: the answer's status, and whether it says `close`.
+fn ask(stream: &mut UnixStream) -> (u16, bool) {
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let (_, len) = head.split_once("content-length: ").unwrap();
+            if len.lines().next().unwrap().parse() == Ok(body.len()) {
+                return (
+                    head[9..12].parse().unwrap(),
+                    head.contains("connection: close"),
+                );
+            }
+        }
+        let n = stream.read(&mut piece).unwrap();
+        assert_ne!(n, 0, "the answer ended early");
+        answer.extend_from_slice(&piece[..n]);
+    }
+}
+
+#[test]
+fn rules_that_a_reload_brings_hold_for_the_next_request() {
+    let runtime = Runtime::start(&runtime::Config::default()).unwrap();
+    let place = Place::new();
+    let mut config = server::Config::default();
+    let server = serve(&runtime, &place, &config, |exchange| {
+        exchange.answer(200, None, b"x").unwrap();
+    });
+    let connect = || {
+        let stream = UnixStream::connect(place.socket()).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream
+    };
+    let (mut old, mut idle) = (connect(), connect());
+    assert_eq!(ask(&mut old), (200, false));
+    assert_eq!(ask(&mut idle), (200, false));
+    config.allow.add(Rule::uid(0xfff_fff0).unwrap());
+    server.reload(&config).unwrap();
+    // The shards hear of it in their own time, new connections at once.
+    assert_eq!(ask(&mut connect()), (403, true));
+    let refused = loop {
+        match ask(&mut old) {
+            (200, false) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(refused, (403, true));
+    assert_eq!(old.read(&mut [0; 1]).unwrap(), 0, "and then it is closed");
+    config.allow.add(Rule::Own);
+    server.reload(&config).unwrap();
+    assert_eq!(ask(&mut connect()), (200, false));
+    assert_eq!(ask(&mut idle), (200, false), "nobody was cut off");
+    end(&runtime);
+}
+
+#[test]
+fn a_limit_that_a_reload_brings_counts_the_connections_that_are_there() {
+    let runtime = Runtime::start(&runtime::Config::default()).unwrap();
+    let place = Place::new();
+    let mut config = server::Config {
+        max_connections_per_uid: u64::MAX,
+        ..Default::default()
+    };
+    let server = serve(&runtime, &place, &config, |exchange| {
+        exchange.answer(200, None, b"x").unwrap();
+    });
+    let mut streams: Vec<_> = (0..3)
+        .map(|_| UnixStream::connect(place.socket()).unwrap())
+        .collect();
+    for stream in &mut streams {
+        assert_eq!(ask(stream), (200, false));
+    }
+    config.max_connections_per_uid = 3;
+    server.reload(&config).unwrap();
+    let mut fourth = UnixStream::connect(place.socket()).unwrap();
+    assert_eq!(ask(&mut fourth), (503, true));
+    assert_eq!(ask(&mut streams[0]), (200, false));
     end(&runtime);
 }

@@ -12,6 +12,7 @@
 use super::boundary;
 use super::config;
 use super::handle;
+use super::peer;
 use super::status::hysock_status;
 use super::text::text;
 use crate::error::Error;
@@ -174,6 +175,29 @@ pub extern "C" fn hysock_listener_config_set_parent_check(
 fn in_setter(setter: &str, mut error: Error) -> Error {
     error.message = format!("{setter}: {}", error.message).into();
     error
+}
+
+/// Let in only those whom a rule names: this one, or another rule of the same config. `rule` is one
+/// of HYSOCK_ALLOW_*, `id` the uid or gid, 0 where there is none. Without any rule everybody may
+/// connect who may write to the file.
+///
+/// It is the server that looks: for a socket of hysock_listener_open() give the rules to
+/// hysock_server_add_listener_fd().
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_listener_config_allow(
+    config: *mut hysock_listener_config,
+    rule: i32,
+    id: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        let rule = peer::rule("hysock_listener_config_allow", rule, id)?;
+        config.allow.add(rule);
+        Ok(())
+    })
 }
 
 /// Free a config. What was made with it keeps its values.

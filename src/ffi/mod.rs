@@ -94,6 +94,7 @@ pub mod exchange_route;
 pub mod handle;
 pub mod listener;
 pub mod listener_config;
+pub mod peer;
 pub mod queue;
 pub mod runtime;
 pub mod server;

@@ -9,6 +9,7 @@
 use super::boundary;
 use super::config;
 use super::handle;
+use super::peer;
 use super::queue::{self, hysock_queue};
 use super::status::hysock_status;
 use crate::limits;
@@ -298,6 +299,60 @@ pub extern "C" fn hysock_server_config_set_strict_host(
 ) -> hysock_status {
     config::set(config, |config| {
         config.strict_host = strict;
+        Ok(())
+    })
+}
+
+/// Let in only those whom a rule names: this one, or another rule of the same config; on every
+/// listener, beside the listener's own rules. `rule` is one of HYSOCK_ALLOW_*, `id` the uid or gid,
+/// 0 where there is none.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_allow(
+    config: *mut hysock_server_config,
+    rule: i32,
+    id: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        let rule = peer::rule("hysock_server_config_allow", rule, id)?;
+        config.allow.add(rule);
+        Ok(())
+    })
+}
+
+/// Set how many connections one user may have at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 1024 by
+/// default. Further ones get a 503 with Retry-After and are closed; other users do not notice.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_connections_per_uid(
+    config: *mut hysock_server_config,
+    n: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_connections_per_uid = limits::SERVER_MAX_CONNECTIONS_PER_UID.count(n)?;
+        Ok(())
+    })
+}
+
+/// Set how many requests of one user may be without an answer at once: 1 to 4294967295 or
+/// HYSOCK_UNLIMITED, which is the default. Further ones get a 503 with Retry-After.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_max_requests_per_uid(
+    config: *mut hysock_server_config,
+    n: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.max_requests_per_uid = limits::SERVER_MAX_REQUESTS_PER_UID.count(n)?;
         Ok(())
     })
 }

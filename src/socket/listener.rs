@@ -15,6 +15,7 @@ pub use options::{ListenerOptions, Stale};
 
 use super::address::{Address, failure};
 use super::lock::FileLock;
+use super::policy::Allow;
 use crate::error::{Error, Operation, Result, Status};
 use bind::Binding;
 use file::SocketFile;
@@ -42,6 +43,7 @@ pub struct Listener {
     kept: bool,
     /// Somebody else has a descriptor of the socket, and its file is his.
     handed_over: AtomicBool,
+    allow: Allow,
 }
 
 impl Listener {
@@ -63,7 +65,8 @@ impl Listener {
             options,
         };
         let (socket, file) = binding.run()?;
-        Ok(Listener::new(socket, address.clone(), file, false))
+        let allow = options.allow.clone();
+        Ok(Listener::new(socket, address.clone(), file, false, allow))
     }
 
     /// Like [`Listener::bind`], and leaves everything to the descriptor's owner: who adopts it as his own
@@ -78,7 +81,8 @@ impl Listener {
         Ok(socket)
     }
 
-    /// Takes a listening stream socket that somebody else made. Of `options` the backlog counts.
+    /// Takes a listening stream socket that somebody else made. Of `options` the backlog and the rules
+    /// count.
     pub fn adopt(socket: OwnedFd, adopt: Adopt, options: &ListenerOptions) -> Result<Listener> {
         Listener::adopt_as(SocketType::STREAM, socket, adopt, options)
     }
@@ -94,16 +98,24 @@ impl Listener {
         let (address, file) = adopt::place(&socket, kind, adopt, options)?;
         prepare(&socket, true)?;
         let kept = adopt == Adopt::Keep;
-        Ok(Listener::new(socket, address, file, kept))
+        let allow = options.allow.clone();
+        Ok(Listener::new(socket, address, file, kept, allow))
     }
 
-    fn new(socket: OwnedFd, address: Address, file: Option<SocketFile>, kept: bool) -> Listener {
+    fn new(
+        socket: OwnedFd,
+        address: Address,
+        file: Option<SocketFile>,
+        kept: bool,
+        allow: Allow,
+    ) -> Listener {
         Listener {
             socket,
             address,
             file,
             kept,
             handed_over: AtomicBool::new(false),
+            allow,
         }
     }
 
@@ -113,6 +125,11 @@ impl Listener {
 
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Whose connections are served.
+    pub fn allow(&self) -> &Allow {
+        &self.allow
     }
 
     /// The next connection, closed on exec and in blocking mode: who must not wait says so in each call.

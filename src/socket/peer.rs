@@ -204,7 +204,10 @@ mod tests {
         assert_eq!(groups_of(lonely.as_fd()).unwrap(), Known::Gone);
         assert!(pidfd_of(lonely.as_fd()).unwrap().known().is_none());
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(groups_of(file.as_fd()).unwrap_err().os_error, libc::ENOTSOCK);
+        assert_eq!(
+            groups_of(file.as_fd()).unwrap_err().os_error,
+            libc::ENOTSOCK
+        );
         assert_eq!(label_of(file.as_fd()).unwrap_err().os_error, libc::ENOTSOCK);
         assert_eq!(pidfd_of(file.as_fd()).unwrap_err().os_error, libc::ENOTSOCK);
     }

@@ -66,6 +66,7 @@ impl Allow {
     }
 
     /// A peer that the kernel does not know, or will not tell, is refused.
+    #[inline]
     pub fn admits(&self, peer: &Record) -> bool {
         self.is_empty() || self.rules.iter().any(|rule| rule.admits(peer))
     }

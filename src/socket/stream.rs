@@ -16,7 +16,7 @@ use crate::count::Count;
 use crate::limits::READ_MAX;
 use hyper::rt::ReadBufCursor;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
@@ -65,6 +65,19 @@ fn send(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
         return one(&space[..len]);
     }
     again(|| rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags))
+}
+
+/// Says one last thing to a peer, without waiting for anything. What it had sent is read first: closed
+/// upon unread bytes, it would be told of an error before it could look at the answer.
+pub fn send_away(fd: BorrowedFd<'_>, answer: &[u8]) {
+    let mut space = [MaybeUninit::uninit(); GATHER];
+    for _ in 0..READ_MAX / GATHER {
+        if !matches!(receive(fd, &mut space, RecvFlags::DONTWAIT), Ok(1..)) {
+            break;
+        }
+    }
+    send(fd, &[IoSlice::new(answer)]).ok();
+    rustix::net::shutdown(fd, Shutdown::Both).ok();
 }
 
 /// Tries a system call again as long as a signal interrupts it.

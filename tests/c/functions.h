@@ -122,9 +122,14 @@ FN(sc_prog, hysock_server_config, hysock_server_config_set_progress_timeout(h, 1
 FN(sc_floor, hysock_server_config, hysock_server_config_set_progress_floor(h, 1))
 FN(sc_handt, hysock_server_config, hysock_server_config_set_handler_timeout(h, 1))
 FN(sc_drain, hysock_server_config, hysock_server_config_set_drain(h, 1))
+FN(lc_allow, hysock_listener_config, hysock_listener_config_allow(h, HYSOCK_ALLOW_SELF, 0))
+FN(sc_allow, hysock_server_config, hysock_server_config_allow(h, HYSOCK_ALLOW_SELF, 0))
+FN(sc_uidc, hysock_server_config, hysock_server_config_set_max_connections_per_uid(h, 1))
+FN(sc_uidr, hysock_server_config, hysock_server_config_set_max_requests_per_uid(h, 1))
 FN(sc_host, hysock_server_config, hysock_server_config_set_strict_host(h, true))
 FREE(sc_free, hysock_server_config)
 FN(s_route, hysock_server, hysock_server_add_route(h, "GET", "/", ignore_exchange, NULL, NULL, ERR))
+FN(s_allow, hysock_server, hysock_server_allow_route(h, "GET", "/", HYSOCK_ALLOW_SELF, 0, ERR))
 static hysock_status s_listen(void *handle) {
     char path[108];
     return hysock_server_add_listener(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, ERR);
@@ -156,6 +161,17 @@ FN(x_target, hysock_exchange, none(hysock_exchange_target(h)))
 FN(x_path, hysock_exchange, none(hysock_exchange_path(h)))
 FN(x_query, hysock_exchange, none(hysock_exchange_query(h)))
 FN(x_version, hysock_exchange, nothing(hysock_exchange_version(h)))
+static hysock_status x_peer(void *handle) {
+    hysock_peer peer;
+    return hysock_exchange_peer(handle, &peer, sizeof(peer), ERR);
+}
+static hysock_status x_pidfd(void *handle) {
+    int32_t fd = hysock_exchange_peer_pidfd(handle, ERR);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
 FN(x_header, hysock_exchange, none(hysock_exchange_header(h, "host")))
 FN(x_count, hysock_exchange, nothing(hysock_exchange_header_count(h)))
 FN(x_body, hysock_exchange, none(hysock_exchange_body(h)))
@@ -246,6 +262,7 @@ static const function functions[] = {
     S(lc_group, LISTENER_CONFIG),
     S(lc_parent, LISTENER_CONFIG),
     S(lc_open, LISTENER_CONFIG),
+    S(lc_allow, LISTENER_CONFIG),
     N(lc_free, LISTENER_CONFIG),
     S(sc_delivery, SERVER_CONFIG),
     S(sc_queue, SERVER_CONFIG),
@@ -261,9 +278,13 @@ static const function functions[] = {
     S(sc_floor, SERVER_CONFIG),
     S(sc_handt, SERVER_CONFIG),
     S(sc_drain, SERVER_CONFIG),
+    S(sc_allow, SERVER_CONFIG),
+    S(sc_uidc, SERVER_CONFIG),
+    S(sc_uidr, SERVER_CONFIG),
     S(sc_host, SERVER_CONFIG),
     N(sc_free, SERVER_CONFIG),
     S(s_route, SERVER),
+    S(s_allow, SERVER),
     S(s_listen, SERVER),
     S(s_adopt, SERVER),
     S(s_active, SERVER),
@@ -286,6 +307,8 @@ static const function functions[] = {
     E(x_path, EXCHANGE),
     E(x_query, EXCHANGE),
     E(x_version, EXCHANGE),
+    S(x_peer, EXCHANGE),
+    S(x_pidfd, EXCHANGE),
     E(x_header, EXCHANGE),
     E(x_count, EXCHANGE),
     E(x_body, EXCHANGE),

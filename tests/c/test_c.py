@@ -42,6 +42,8 @@ PROGRAMS = {
     "test_errno": [()],
     "test_paths": [()],
     "test_limits": [()],
+    "test_peer": [()],
+    "test_refused": [(d,) for d in DELIVERIES],
     "test_races": [()],
     "test_stats": [(d,) for d in DELIVERIES],
     "test_listener": [(d,) for d in DELIVERIES],

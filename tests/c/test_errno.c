@@ -40,6 +40,8 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     KEEPS(hysock_str_copy(text, copy, sizeof(copy)));
     KEEPS(hysock_str_equal(text, "/keep"));
     KEEPS(hysock_exchange_version(exchange));
+    hysock_peer peer;
+    KEEPS_OK(hysock_exchange_peer(exchange, &peer, sizeof(peer), ERR));
     KEEPS(hysock_exchange_header_count(exchange));
     KEEPS_OK(hysock_exchange_header_at(exchange, 0, &name, &text));
     KEEPS(text = hysock_exchange_header(exchange, "host"));

@@ -107,6 +107,7 @@ static void configs(void) {
     REFUSED(hysock_listener_config_set_owner(listener, NULL));
     REFUSED(hysock_listener_config_set_group(listener, NULL));
     hysock_listener_config_free(listener);
+    REFUSED(hysock_listener_config_allow(NULL, HYSOCK_ALLOW_SELF, 0));
     hysock_listener_config_free(NULL);
 
     REFUSED(hysock_server_config_set_delivery(NULL, HYSOCK_DELIVERY_POOL));
@@ -119,6 +120,9 @@ static void configs(void) {
     REFUSED(hysock_server_config_set_idle_timeout(NULL, 1));
     REFUSED(hysock_server_config_set_drain(NULL, 1));
     REFUSED(hysock_server_config_set_strict_host(NULL, true));
+    REFUSED(hysock_server_config_allow(NULL, HYSOCK_ALLOW_SELF, 0));
+    REFUSED(hysock_server_config_set_max_connections_per_uid(NULL, 1));
+    REFUSED(hysock_server_config_set_max_requests_per_uid(NULL, 1));
     hysock_server_config *server = hysock_server_config_new();
     REFUSED(hysock_server_config_set_queue(server, NULL));
     hysock_server_config_free(server);
@@ -173,6 +177,8 @@ static void server(hysock_runtime *runtime) {
     REFUSED_DROP(hysock_server_add_route(NULL, "GET", "/", no_exchange, &drops, count_drop, NULL));
     REFUSED_DROP(hysock_server_add_route(server, "GET", "/", NULL, &drops, count_drop, NULL));
     CHECK_OK(hysock_server_add_route(server, NULL, NULL, no_exchange, &drops, NULL, NULL));
+    REFUSED(hysock_server_allow_route(NULL, NULL, NULL, HYSOCK_ALLOW_SELF, 0, NULL));
+    CHECK_OK(hysock_server_allow_route(server, NULL, NULL, HYSOCK_ALLOW_SELF, 0, NULL));
     REFUSED(hysock_server_add_listener(NULL, path, HYSOCK_NTS, NULL, NULL));
     REFUSED(hysock_server_add_listener(server, NULL, HYSOCK_NTS, NULL, NULL));
     REFUSED(hysock_server_add_listener(server, NULL, 0, NULL, NULL));
@@ -314,6 +320,9 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     empty(hysock_exchange_path(NULL));
     empty(hysock_exchange_query(NULL));
     CHECK_INT(hysock_exchange_version(NULL), 0);
+    hysock_peer peer;
+    REFUSED(hysock_exchange_peer(NULL, &peer, sizeof(peer), NULL));
+    REFUSED(hysock_exchange_peer_pidfd(NULL, NULL));
     empty(hysock_exchange_header(NULL, "host"));
     CHECK(hysock_exchange_header_count(NULL) <= 0);
     empty(hysock_exchange_body(NULL));
@@ -335,6 +344,8 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     empty(hysock_exchange_header(exchange, NULL));
     REFUSED(hysock_exchange_header_at(exchange, 0, NULL, &value));
     REFUSED(hysock_exchange_header_at(exchange, 0, &name, NULL));
+    REFUSED(hysock_exchange_peer(exchange, NULL, sizeof(hysock_peer), NULL));
+    CHECK_OK(hysock_exchange_peer(exchange, &peer, sizeof(peer), NULL));
     REFUSED(hysock_exchange_set_header(exchange, NULL, "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_set_header(exchange, "a", NULL, HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(exchange, NULL, "b", HYSOCK_NTS));

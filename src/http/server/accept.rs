@@ -1,5 +1,6 @@
 //! Accepting connections on the first I/O thread, sharing them out, and the beginning of the end.
 
+use super::admission::Newcomer;
 use super::shard::Shard;
 use super::watch::watch;
 use super::{Hold, Server};
@@ -105,7 +106,7 @@ pub fn listeners_changed(server: &Arc<Server>) {
 
 /// Serves a connection that did not come through a listener; runs on the first I/O thread.
 pub fn add(server: &Arc<Server>, fd: OwnedFd) {
-    share_out(server, fd);
+    share_out(server, None, fd);
 }
 
 fn find(server: &Arc<Server>) -> Option<Rc<Ending>> {
@@ -260,7 +261,7 @@ fn accept_batch(
             return Ok(Drained::No);
         }
         match listener.accept() {
-            Ok(fd) => share_out(server, fd),
+            Ok(fd) => share_out(server, Some(listener), fd),
             Err(Errno::AGAIN) => return Ok(Drained::Yes),
             Err(Errno::INTR | Errno::CONNABORTED) => {}
             Err(error) => {
@@ -272,9 +273,9 @@ fn accept_batch(
     Ok(Drained::No)
 }
 
-/// Gives the connection to the thread with the fewest, and to this one when there is no better.
-fn share_out(server: &Arc<Server>, fd: OwnedFd) {
-    server.connections.fetch_add(1, Ordering::Relaxed);
+/// Gives a connection that may come in to the thread with the fewest, and to this one when there is no
+/// better.
+fn share_out(server: &Arc<Server>, listener: Option<&Listener>, fd: OwnedFd) {
     let load = |thread: &&Arc<IoThread>| thread.load.load(Ordering::Relaxed);
     let threads = server.runtime.io_threads();
     // The first I/O thread accepts, and `min_by_key` prefers the first.
@@ -282,35 +283,15 @@ fn share_out(server: &Arc<Server>, fd: OwnedFd) {
         .iter()
         .min_by_key(load)
         .expect("a runtime has an I/O thread");
-    thread.load.fetch_add(1, Ordering::Relaxed);
+    let Some(newcomer) = Newcomer::new(server, thread, listener, fd) else {
+        return;
+    };
     if thread.is_current()
         && let Some(shard) = Shard::find(server)
     {
-        return shard.add(fd);
+        return shard.add(newcomer);
     }
-    let unplaced = Unplaced(Some((server.clone(), thread.clone())));
-    server.on_shard(thread, move |shard| {
-        unplaced.place();
-        shard.add(fd);
-    });
-}
-
-/// A connection that reaches no shard is closed, and no longer counts.
-struct Unplaced(Option<(Arc<Server>, Arc<IoThread>)>);
-
-impl Unplaced {
-    fn place(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unplaced {
-    fn drop(&mut self) {
-        if let Some((server, thread)) = self.0.take() {
-            thread.load.fetch_sub(1, Ordering::Relaxed);
-            server.connection_ended();
-        }
-    }
+    server.on_shard(thread, move |shard| shard.add(newcomer));
 }
 
 impl Server {

@@ -8,7 +8,7 @@ use crate::count::SharedCount;
 use crate::limits::ACCESS_QUEUE;
 use crate::runtime::delivery::{self, Event};
 use crate::runtime::feed::{Feed, FeedFn, Pushed};
-use crate::socket::peer::{Known, Peer};
+use crate::socket::peer::{Known, Peer, Record};
 use crate::socket::stream::ServerStream;
 use http::{Method, Request, StatusCode, Uri};
 use std::cell::{Cell, RefCell};
@@ -97,10 +97,10 @@ struct Open {
 }
 
 impl Trace {
-    pub fn new(access: Arc<Access>, stream: &ServerStream) -> Box<Trace> {
+    pub fn new(access: Arc<Access>, peer: &Record) -> Box<Trace> {
         Box::new(Trace {
             access,
-            peer: Peer::of(stream).unwrap_or(Known::Unsupported),
+            peer: peer.peer().unwrap_or(Known::Unsupported),
             open: RefCell::default(),
             received: Cell::new(0),
             sent: Cell::new(0),

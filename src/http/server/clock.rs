@@ -1,7 +1,7 @@
 //! What a connection is at, and when it has taken too long for that.
 
 use super::config::Config;
-use crate::limits::{FRESH, LINGER_TIME, PARK_AFTER};
+use crate::limits::{FRESH, LINGER_TIME, PARK_AFTER, REFUSED_TIME};
 use crate::socket::stream::ServerStream;
 use std::cell::Cell;
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub struct Clock {
     phase: Cell<Phase>,
     /// When the phase began.
     since: Cell<u64>,
+    hurry: bool,
     /// Bytes received by then.
     received: Cell<u64>,
     /// What the peer owes us of a body.
@@ -51,11 +52,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A new connection, which owes its first head.
-    pub fn new(now: u64) -> Clock {
+    /// A new connection, which owes its first head; in a hurry, when it is to be sent away.
+    pub fn new(now: u64, hurry: bool) -> Clock {
         Clock {
             phase: Cell::new(Phase::Head),
             since: Cell::new(now),
+            hurry,
             received: Cell::new(0),
             body: Debt::default(),
             reading: Debt::default(),
@@ -92,6 +94,7 @@ impl Clock {
         let late = match phase {
             Phase::Idle if over(config.idle_timeout) => Some(Late::Idle),
             Phase::Idle if age >= PARK_AFTER => Some(Late::Park),
+            Phase::Head if self.hurry && age >= REFUSED_TIME => Some(Late::Head),
             Phase::Head if over(config.head_timeout) => Some(Late::Head),
             Phase::Handler if over(config.handler_timeout) => Some(Late::Handler),
             Phase::Linger if age >= LINGER_TIME => Some(Late::Linger),

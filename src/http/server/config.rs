@@ -2,6 +2,7 @@
 
 use crate::limits;
 use crate::runtime::delivery::Delivery;
+use crate::socket::policy::Allow;
 use std::time::Duration;
 
 /// What a server keeps to.
@@ -12,6 +13,11 @@ pub struct Config {
     pub max_head: usize,
     pub max_connections: u64,
     pub max_requests: u64,
+    /// Connections and requests without an answer that one user may have.
+    pub max_connections_per_uid: u64,
+    pub max_requests_per_uid: u64,
+    /// Who is served, on every listener.
+    pub allow: Allow,
     pub max_headers: usize,
     /// Requests that may wait for the threads that handle them.
     pub max_queue: usize,
@@ -35,6 +41,9 @@ impl Default for Config {
             max_head: limits::SERVER_MAX_HEAD.default as usize,
             max_connections: limits::SERVER_MAX_CONNECTIONS.default,
             max_requests: limits::SERVER_MAX_REQUESTS.default,
+            max_connections_per_uid: limits::SERVER_MAX_CONNECTIONS_PER_UID.default,
+            max_requests_per_uid: limits::SERVER_MAX_REQUESTS_PER_UID.default,
+            allow: Allow::default(),
             max_headers: limits::SERVER_MAX_HEADERS.default as usize,
             max_queue: limits::SERVER_MAX_QUEUE.default as usize,
             head_timeout: limits::SERVER_HEAD_TIMEOUT.default_time(),

@@ -14,6 +14,7 @@ use crate::runtime::Level;
 use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::io_thread::IoThread;
+use crate::socket::peer::Record;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
@@ -34,6 +35,7 @@ pub struct Exchange {
     strand: Strand,
     head: Head,
     body: Collected,
+    peer: Arc<Record>,
     deferred: AtomicBool,
     /// Answered, and nobody waits to hear that the client is gone: a release has nothing to do. Written
     /// under the lock.
@@ -50,6 +52,7 @@ impl Exchange {
         strand: Strand,
         head: Head,
         body: Collected,
+        peer: Arc<Record>,
     ) -> Arc<Exchange> {
         Arc::new(Exchange {
             server,
@@ -58,6 +61,7 @@ impl Exchange {
             strand,
             head,
             body,
+            peer,
             deferred: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             face: Face::default(),
@@ -86,10 +90,14 @@ impl Exchange {
         request: request::Parts,
         body: Collected,
         route: &Route,
+        peer: &Arc<Record>,
     ) {
         let this = Arc::get_mut(self).expect("recycled, so nobody else has it");
         this.head.renew(request, route);
         this.body = body;
+        if !Arc::ptr_eq(&this.peer, peer) {
+            this.peer = peer.clone();
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -103,6 +111,11 @@ impl Exchange {
 
     pub fn face(&self) -> &Face {
         &self.face
+    }
+
+    /// Who sent the request.
+    pub fn peer(&self) -> &Record {
+        &self.peer
     }
 
     pub fn head(&self) -> &Head {

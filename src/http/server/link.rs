@@ -1,6 +1,7 @@
 //! What the parts of one connection share.
 
 use super::access::Trace;
+use super::admission::{Place, Refused, User};
 use super::answer::Stage;
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
@@ -11,6 +12,7 @@ use crate::count::Count;
 use crate::http::body::Collected;
 use crate::limits;
 use crate::runtime::delivery::Strand;
+use crate::socket::peer::Record;
 use crate::socket::stream::ServerStream;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, request};
@@ -25,6 +27,11 @@ use std::task::{Context, Poll, Waker};
 pub struct Link {
     pub shard: Rc<Shard>,
     pub stream: ServerStream,
+    /// Who is at the other end.
+    pub peer: Arc<Record>,
+    place: RefCell<Option<Place>>,
+    /// The connection only stays to be told why.
+    pub refused: Option<Refused>,
     pub index: Cell<usize>,
     pub clock: Clock,
     exchange: RefCell<Option<Arc<Exchange>>>,
@@ -44,13 +51,23 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(shard: Rc<Shard>, stream: ServerStream, index: usize) -> Rc<Link> {
-        let clock = Clock::new(shard.now());
+    pub fn new(
+        shard: Rc<Shard>,
+        stream: ServerStream,
+        peer: Arc<Record>,
+        place: Place,
+        index: usize,
+    ) -> Rc<Link> {
+        let refused = place.refused();
+        let clock = Clock::new(shard.now(), refused.is_some());
         let access = shard.server().access.get().cloned();
-        let trace = access.map(|access| Trace::new(access, &stream));
+        let trace = access.map(|access| Trace::new(access, &peer));
         Rc::new(Link {
             shard,
             stream,
+            peer,
+            place: RefCell::new(Some(place)),
+            refused,
             index: Cell::new(index),
             clock,
             exchange: RefCell::new(None),
@@ -100,6 +117,18 @@ impl Link {
         }
     }
 
+    /// Whose share this connection is counted in.
+    pub fn user(&self) -> Option<Arc<User>> {
+        let place = self.place.borrow();
+        place.as_ref().and_then(Place::user).cloned()
+    }
+
+    /// From now on there is room for another connection.
+    pub fn give_up_place(&self) {
+        let place = self.place.take();
+        drop(place);
+    }
+
     /// An answer of so many bytes begins.
     pub fn begin_answer(&self, len: usize) {
         self.set_phase(Phase::Answer);
@@ -120,7 +149,7 @@ impl Link {
         self.set_phase(Phase::Handler);
         let exchange = match self.shard.take_spare() {
             Some(mut spare) => {
-                spare.renew(head, body, route);
+                spare.renew(head, body, route, &self.peer);
                 spare
             }
             None => {
@@ -133,6 +162,7 @@ impl Link {
                     strand,
                     Head::new(head, route),
                     body,
+                    self.peer.clone(),
                 )
             }
         };

@@ -2,6 +2,7 @@
 
 mod accept;
 mod access;
+mod admission;
 mod answer;
 mod clock;
 mod config;
@@ -35,6 +36,7 @@ use crate::runtime::io_thread::{IoThread, Post};
 use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::listener::Listener;
 use access::Access;
+use admission::Admission;
 use routes::{Route, Routes};
 use shard::Shard;
 use stats::Stats;
@@ -75,6 +77,7 @@ pub struct Server {
     stats: Stats,
     /// Set before the start, if at all.
     access: OnceLock<Arc<Access>>,
+    admission: Admission,
     /// Accept loops that wait for a connection to end.
     accept_waiting: Mutex<Vec<Waker>>,
     /// Written by a signal handler: drain.
@@ -88,6 +91,8 @@ struct State {
     listeners: Vec<Arc<Listener>>,
     /// Given before the start.
     connections: Vec<OwnedFd>,
+    /// The first allow rule of a route that was refused: without it the route would be open to all.
+    refused: Option<Error>,
     on_closed: Option<ClosedFn>,
 }
 
@@ -126,6 +131,7 @@ impl Server {
             aborted: AtomicU64::new(0),
             stats: Stats::new(runtime.io_threads().len()),
             access: OnceLock::new(),
+            admission: Admission::default(),
             accept_waiting: Mutex::default(),
             signal: accept::Signal::new()?,
             state: Mutex::new(State {
@@ -133,6 +139,7 @@ impl Server {
                 routes: Arc::default(),
                 listeners: Vec::new(),
                 connections: Vec::new(),
+                refused: None,
                 on_closed: None,
             }),
         });
@@ -246,6 +253,9 @@ impl Server {
         self.check()?;
         let mut state = self.state();
         self.check_new(&state, "start")?;
+        if let Some(error) = &state.refused {
+            return Err(error.clone());
+        }
         if state.listeners.is_empty() && state.connections.is_empty() {
             return Err(Error::state(
                 "start: the server has no listener, add one first",

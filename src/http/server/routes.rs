@@ -6,6 +6,7 @@ use super::hooks::Hooks;
 use super::pattern::Pattern;
 use crate::error::{Error, Result};
 use crate::http::headers;
+use crate::socket::policy::{Allow, Rule};
 use http::{HeaderValue, Method};
 use matchit::{InsertError, Router};
 use std::sync::{Arc, Weak};
@@ -15,6 +16,8 @@ pub struct Route {
     pub handler: Handler,
     /// `None` for the fallback.
     pub pattern: Option<Arc<Pattern>>,
+    /// Whose requests it takes.
+    pub allow: Allow,
 }
 
 impl Route {
@@ -22,6 +25,7 @@ impl Route {
         Route {
             handler,
             pattern: None,
+            allow: Allow::default(),
         }
     }
 }
@@ -109,6 +113,43 @@ impl Routes {
             }
         };
         Ok(&mut self.patterns[index].1)
+    }
+
+    /// One more rule for a route that is there.
+    pub fn allow(&mut self, method: Option<&str>, path: Option<&str>, rule: Rule) -> Result<()> {
+        let wanted = method.map(|m| headers::method(m.as_bytes())).transpose()?;
+        let route = match path {
+            None if wanted.is_some() => None,
+            None => self.fallback.as_mut(),
+            Some(path) => {
+                let methods = self.methods_at(&Pattern::new(path)?);
+                let mut methods = methods.into_iter().flatten();
+                methods.find_map(|(method, route)| (*method == wanted).then_some(route))
+            }
+        };
+        let Some(route) = route else {
+            return Err(Error::argument(format!(
+                "there is no route for {} {} to allow somebody: add the route first",
+                method.unwrap_or("any method"),
+                path.unwrap_or("any path"),
+            )));
+        };
+        Arc::get_mut(route)
+            .expect("shared from the start on only")
+            .allow
+            .add(rule);
+        Ok(())
+    }
+
+    /// The routes that were added with this pattern.
+    fn methods_at(&mut self, pattern: &Pattern) -> Option<&mut Methods> {
+        if pattern.has_params() {
+            let mut patterns = self.patterns.iter_mut();
+            return patterns
+                .find_map(|(known, of)| (known.as_str() == pattern.as_str()).then_some(of));
+        }
+        let index = self.index(&pattern.exact_path()).ok()?;
+        Some(&mut self.paths[index].1)
     }
 
     fn index(&self, path: &str) -> std::result::Result<usize, usize> {
@@ -291,6 +332,44 @@ mod tests {
             ("OPTIONS *", "204 "),
         ] {
             assert_eq!(find(&routes, request), found, "{request}");
+        }
+    }
+
+    #[test]
+    fn rules_belong_to_one_route() {
+        let mut routes = routes(&["GET /a", "ANY /a", "GET /items/{id}", "GET /{{x}}"]);
+        routes.add(None, None, route()).unwrap();
+        let open = |routes: &Routes, request: &str| {
+            let (method, path) = request.split_once(' ').unwrap();
+            let Found::Route(route) = routes.find(&method.parse().unwrap(), path) else {
+                panic!("no route")
+            };
+            route.allow.is_empty()
+        };
+        let everywhere = ["GET /a", "PUT /a", "GET /items/7", "GET /{x}", "GET /b"];
+        for (method, path, closed) in [
+            (Some("GET"), Some("/a"), "GET /a"),
+            (Some("GET"), Some("/items/{id}"), "GET /items/7"),
+            (Some("GET"), Some("/{{x}}"), "GET /{x}"),
+            (None, Some("/a"), "PUT /a"),
+            (None, None, "GET /b"),
+        ] {
+            let before = everywhere.map(|request| open(&routes, request));
+            routes.allow(method, path, Rule::Root).unwrap();
+            for (request, before) in everywhere.iter().zip(before) {
+                assert_eq!(open(&routes, request), before && *request != closed);
+            }
+        }
+        assert!(!open(&routes, "HEAD /a"), "it is GET's route");
+        for (method, path) in [
+            (Some("PUT"), Some("/a")),
+            (Some("GET"), None),
+            (None, Some("/b")),
+            (Some("GET"), Some("/items/7")),
+            (Some("GET"), Some("/items/{name}")),
+            (Some("G T"), Some("/a")),
+        ] {
+            assert!(routes.allow(method, path, Rule::Root).is_err(), "{path:?}");
         }
     }
 

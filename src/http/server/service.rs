@@ -1,10 +1,11 @@
 //! hyper's service: from a request's head to the exchange, and from its answer to hyper's response.
 
+use super::admission::{Refused, User};
 use super::clock::Phase;
 use super::link::Link;
 use super::routes::{Found, Route};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
-use crate::limits::TARGET_MAX;
+use crate::limits::{TARGET_MAX, UNLIMITED};
 use crate::runtime::delivery::Executor;
 use bytes::Bytes;
 use http::header::{
@@ -41,9 +42,12 @@ impl Service {
 
     /// The route of a request, or the answer that it gets instead.
     fn admit(&self, request: &Request<Incoming>) -> Result<&Arc<Route>, Refusal> {
-        let shard = self.0.shard();
+        let link = &self.0;
+        let shard = link.shard();
         let server = shard.server();
         let config = shard.config();
+        link.check_connection(&config, request)
+            .map_err(|refused| Refusal::user(refused).closing())?;
         check_host(request, config.strict_host)?;
         if request.headers().len() > config.max_headers {
             let text = "431 too many headers\n";
@@ -79,6 +83,8 @@ impl Service {
             Executor::Queue(queue) => queue.len() >= config.max_queue,
             Executor::Inline(_) => false,
         };
+        link.check_request(&config, route, request)
+            .map_err(Refusal::user)?;
         if full || server.requests.load(Ordering::Relaxed) >= config.max_requests {
             let text = "503 too many requests are waiting\n";
             let refusal = Refusal::text(StatusCode::SERVICE_UNAVAILABLE, text);
@@ -94,6 +100,7 @@ impl Service {
             link: self.0.clone(),
             step: Step::Refuse(Box::new(refusal)),
             counted: false,
+            user: None,
         }
     }
 }
@@ -125,6 +132,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 link: link.clone(),
                 step: Step::Wait,
                 counted: false,
+                user: None,
             };
         }
         link.set_phase(Phase::Body);
@@ -141,6 +149,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                     link: link.clone(),
                     step: Step::Collect(collecting),
                     counted: false,
+                    user: None,
                 }
             }
             Err(error) => self.refuse(Refusal::of(&error), true),
@@ -154,6 +163,8 @@ pub struct Answering {
     step: Step,
     /// Counts among the requests in flight: it was not answered at once.
     counted: bool,
+    /// Counts among this user's as well.
+    user: Option<Arc<User>>,
 }
 
 /// Small, since hyper moves it about: what is rare is boxed.
@@ -222,6 +233,13 @@ impl Answering {
         }
     }
 
+    fn count_for_user(&mut self) {
+        self.user = self.link.user();
+        if let Some(user) = &self.user {
+            user.requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Makes hyper's response.
     fn reply(&self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Reply {
         let link = &self.link;
@@ -246,6 +264,9 @@ impl Future for Answering {
         if polled.is_pending() && !std::mem::replace(&mut self.counted, true) {
             let server = self.link.shard().server();
             server.requests.fetch_add(1, Ordering::Relaxed);
+            if self.link.shard().config().max_requests_per_uid != UNLIMITED {
+                self.count_for_user();
+            }
         }
         polled.map(Ok)
     }
@@ -256,6 +277,9 @@ impl Drop for Answering {
         let shard = self.link.shard();
         if self.counted {
             shard.server().requests.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(user) = &self.user {
+            user.requests.fetch_sub(1, Ordering::Relaxed);
         }
         if !matches!(self.step, Step::Done) {
             shard.stats.unanswered.add(1);
@@ -278,6 +302,17 @@ impl Refusal {
             status,
             text,
             headers,
+        }
+    }
+
+    /// For one who may not come in, or not now.
+    fn user(refused: Refused) -> Refusal {
+        match refused {
+            Refused::Forbidden => Refusal::text(StatusCode::FORBIDDEN, refused.text()),
+            Refused::Connections | Refused::Requests => {
+                let refusal = Refusal::text(StatusCode::SERVICE_UNAVAILABLE, refused.text());
+                refusal.with(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
         }
     }
 

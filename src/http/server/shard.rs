@@ -1,5 +1,6 @@
 //! One server's share of one I/O thread: its connections there, and the sweep that keeps their time.
 
+use super::admission::Newcomer;
 use super::config::Config;
 use super::connection::Connection;
 use super::exchange::Exchange;
@@ -15,7 +16,6 @@ use crate::runtime::io_thread::IoThread;
 use crate::socket::stream::ServerStream;
 use hyper::server::conn::http1;
 use std::cell::{Cell, Ref, RefCell};
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -162,26 +162,30 @@ impl Shard {
     }
 
     /// Takes a connection for life.
-    pub fn add(self: &Rc<Self>, fd: OwnedFd) {
-        let server = self.server();
-        let stream = match ServerStream::new(fd, self.stats.bytes.clone()) {
+    pub fn add(self: &Rc<Self>, newcomer: Newcomer) {
+        let Newcomer {
+            socket,
+            peer,
+            place,
+        } = newcomer;
+        let stream = match ServerStream::new(socket, self.stats.bytes.clone()) {
             Ok(stream) => stream,
             Err(error) => {
-                server.connection_ended();
-                self.thread.load.fetch_sub(1, Ordering::Relaxed);
-                server.runtime.log().write(Level::Error, || {
+                self.server().runtime.log().write(Level::Error, || {
                     format!("a connection was closed: it cannot be registered: {error}")
                 });
                 return;
             }
         };
-        self.stats.connections.add(1);
+        if place.refused().is_none() {
+            self.stats.connections.add(1);
+        }
         self.tick();
         let mut connections = self.connections.borrow_mut();
         if connections.is_empty() {
             self.changed.notify_one();
         }
-        let link = Link::new(self.clone(), stream, connections.len());
+        let link = Link::new(self.clone(), stream, peer, place, connections.len());
         connections.push(link.clone());
         drop(connections);
         tokio::task::spawn_local(Connection::new(link));
@@ -198,9 +202,7 @@ impl Shard {
             self.changed.notify_one();
         }
         drop(connections);
-        drop(gone);
-        self.thread.load.fetch_sub(1, Ordering::Relaxed);
-        self.server().connection_ended();
+        gone.give_up_place();
     }
 
     fn each(&self, f: impl Fn(&Rc<Link>)) {

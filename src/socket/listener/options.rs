@@ -1,6 +1,7 @@
 //! What a listener's file shall be, and what happens to one that is there already.
 
 use crate::error::{Error, Result};
+use crate::socket::policy::Allow;
 
 /// The bits that a socket file's mode may have.
 const PERMISSIONS: u32 = 0o777;
@@ -28,6 +29,8 @@ pub struct ListenerOptions {
     pub stale: Stale,
     /// Root makes no file where anybody can put another one in its place.
     pub parent_check: bool,
+    /// Whose connections are served.
+    pub allow: Allow,
 }
 
 impl Default for ListenerOptions {
@@ -39,6 +42,7 @@ impl Default for ListenerOptions {
             backlog: None,
             stale: Stale::Replace,
             parent_check: true,
+            allow: Allow::default(),
         }
     }
 }

@@ -111,10 +111,7 @@ mod tests {
         let record = Record::new(&socket);
         drop(socket);
         assert_eq!(record.peer().unwrap(), Known::Gone);
-        assert_eq!(
-            record.to_string(),
-            "somebody whom the kernel does not know"
-        );
+        assert_eq!(record.to_string(), "somebody whom the kernel does not know");
     }
 
     #[test]

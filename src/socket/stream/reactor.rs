@@ -64,7 +64,7 @@ enum Side {
 
 impl ServerStream {
     /// Registers `fd` with this thread's reactor.
-    pub fn new(fd: OwnedFd, meter: Arc<Meter>) -> io::Result<ServerStream> {
+    pub fn new(fd: Arc<OwnedFd>, meter: Arc<Meter>) -> io::Result<ServerStream> {
         Reactor::new(fd, Side::Server, Some(meter)).map(|reactor| ReactorStream(Rc::new(reactor)))
     }
 }
@@ -72,13 +72,13 @@ impl ServerStream {
 impl ClientStream {
     /// Registers `fd` with this thread's reactor.
     pub fn new(fd: OwnedFd) -> io::Result<ClientStream> {
-        Reactor::new(fd, Side::Client, None).map(|reactor| ReactorStream(Pinned::new(reactor)))
+        Reactor::new(Arc::new(fd), Side::Client, None)
+            .map(|reactor| ReactorStream(Pinned::new(reactor)))
     }
 }
 
 impl Reactor {
-    fn new(fd: OwnedFd, side: Side, meter: Option<Arc<Meter>>) -> io::Result<Reactor> {
-        let fd = Arc::new(fd);
+    fn new(fd: Arc<OwnedFd>, side: Side, meter: Option<Arc<Meter>>) -> io::Result<Reactor> {
         let registration = sys::register(fd.clone(), Interest::READABLE)?;
         Ok(Reactor {
             fd,
