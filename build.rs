@@ -32,6 +32,7 @@ mod header {
         "handle",
         "runtime",
         "queue",
+        "timer",
         "listener_config",
         "server_config",
         "server",

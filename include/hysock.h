@@ -137,6 +137,9 @@ typedef struct hysock_runtime_config hysock_runtime_config;
 /** Callbacks that wait for the thread that dispatches them. */
 typedef struct hysock_queue hysock_queue;
 
+/** A function that runs once, later. */
+typedef struct hysock_timer hysock_timer;
+
 /** How a socket file is made. */
 typedef struct hysock_listener_config hysock_listener_config;
 
@@ -431,6 +434,9 @@ uint32_t hysock_version_number(void);
 
 /** hysock_call */
 #define HYSOCK_KIND_CALL 10
+
+/** hysock_timer */
+#define HYSOCK_KIND_TIMER 11
 
 /**
  * How many handles of a kind (HYSOCK_KIND_ANY: of all kinds) were made and not freed.
@@ -741,6 +747,57 @@ int32_t hysock_queue_fd(const hysock_queue *queue);
  * Since: 0.1
  */
 hysock_status hysock_queue_wake(hysock_queue *queue);
+
+/*
+ * ===============================================================================================
+ * timer
+ * ===============================================================================================
+ *
+ * Timers: a function that runs once, later: an answer after a while, the next event of a stream,
+ * another try. Nothing of it blocks a thread meanwhile.
+ *
+ * Needed: hysock_runtime_after(). hysock_timer_free() calls one off; a timer that nobody wants to call
+ * off needs no handle.
+ */
+
+/** Runs when the time has come. `timer` is its handle, NULL when none was asked for. */
+typedef void (*hysock_timer_fn)(hysock_timer *timer, void *userdata);
+
+/**
+ * Run `fn` once in `ms` milliseconds: not earlier, and about a millisecond later when nothing else
+ * is in the way. Those that are due at the same time run in the order in which they were made.
+ *
+ * `queue` NULL means on a callback thread, where two timers may run at once; else on whoever
+ * dispatches that queue. `timer` NULL means that nobody will call it off: then there is no handle to
+ * free. A timer keeps no runtime alive: once hysock_runtime_shutdown() was called and the servers and
+ * clients have ended, what still waits does not run and is dropped.
+ *
+ * Thread: any, also inside callbacks.
+ * Owns: free `*timer` with hysock_timer_free(), also after it has run; `userdata` is ours until
+ * `drop` is called with it, after `fn` has returned or instead of it, and also when this fails.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for HYSOCK_FOREVER and for a queue of another runtime;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_LIMIT.
+ * Since: 0.1
+ */
+hysock_status hysock_runtime_after(hysock_runtime *runtime,
+                                   uint32_t ms,
+                                   hysock_queue *queue,
+                                   hysock_timer_fn fn,
+                                   void *userdata,
+                                   hysock_drop_fn drop,
+                                   hysock_timer **timer,
+                                   hysock_error *err);
+
+/**
+ * Free a timer. One that still waits is called off: its function does not run, its drop does, in its
+ * delivery. An invocation that has begun runs to its end; on the thread that dispatches the timer's
+ * queue none begins afterwards.
+ *
+ * Thread: any, also inside callbacks, its own included.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_timer_free(hysock_timer *timer);
 
 /*
  * ===============================================================================================

@@ -15,6 +15,7 @@ use super::server::hysock_server;
 use super::server_config::hysock_server_config;
 use super::slots::{Held, Place, Reserved, Table};
 use super::status::{HYSOCK_OK, hysock_status};
+use super::timer::hysock_timer;
 use super::token;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::server::Face;
@@ -50,6 +51,8 @@ pub const HYSOCK_KIND_CLIENT_CONFIG: i32 = 8;
 pub const HYSOCK_KIND_CLIENT: i32 = 9;
 /// hysock_call
 pub const HYSOCK_KIND_CALL: i32 = 10;
+/// hysock_timer
+pub const HYSOCK_KIND_TIMER: i32 = 11;
 
 /// How many handles of a kind (HYSOCK_KIND_ANY: of all kinds) were made and not freed.
 ///
@@ -61,7 +64,7 @@ pub const HYSOCK_KIND_CALL: i32 = 10;
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_handles_live(kind: i32) -> i32 {
     boundary::count(|| {
-        if !(HYSOCK_KIND_ANY..=HYSOCK_KIND_CALL).contains(&kind) {
+        if !(HYSOCK_KIND_ANY..=HYSOCK_KIND_TIMER).contains(&kind) {
             return Err(Error::argument(format!(
                 "kind: {kind} is not one of HYSOCK_KIND_*"
             )));
@@ -123,6 +126,7 @@ nouns! {
     ClientConfig: hysock_client_config, Config<client::Config>, HYSOCK_KIND_CLIENT_CONFIG;
     Client: hysock_client, client::Client, HYSOCK_KIND_CLIENT;
     Call: hysock_call, client::Call, HYSOCK_KIND_CALL;
+    Timer: hysock_timer, runtime::Timer, HYSOCK_KIND_TIMER;
 }
 
 impl ConfigNoun for hysock_runtime_config {

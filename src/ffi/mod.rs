@@ -104,4 +104,5 @@ pub mod server_stats;
 pub mod status;
 pub mod test_hooks;
 pub mod text;
+pub mod timer;
 pub mod version;

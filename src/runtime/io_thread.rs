@@ -50,6 +50,11 @@ impl IoThread {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// `FORKED` in a forked child.
+    pub fn check(&self) -> Result<()> {
+        self.mark.check()
+    }
+
     pub fn is_current(&self) -> bool {
         context::is_this_io_thread(self)
     }

@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod delivery;
+mod end;
 pub mod feed;
 pub mod fork;
 pub mod gate;
@@ -9,23 +10,27 @@ pub mod io_thread;
 pub mod log;
 pub mod queue;
 mod threads;
+pub mod timer;
 
 pub use delivery::Delivery;
+pub(crate) use end::{timed_out, wait_for};
 pub use log::{Level, Log, LogFn};
 pub use queue::Queue;
 pub use threads::ThreadHooks;
+pub use timer::{Timer, TimerFn};
 
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits;
 use delivery::Executor;
 use fork::Mark;
-use gate::{Gate, deadline_after};
+use gate::Gate;
 use io_thread::IoThread;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use threads::Threads;
+use timer::Timers;
 
 /// What a runtime is made of.
 #[derive(Clone)]
@@ -71,6 +76,7 @@ pub struct Runtime {
     io: Vec<Arc<IoThread>>,
     pool: Arc<Queue>,
     threads: Threads,
+    timers: Arc<Timers>,
     state: Mutex<State>,
     next_io: AtomicUsize,
     /// Open once the end has begun.
@@ -98,11 +104,13 @@ enum LogState {
 impl Runtime {
     pub fn start(config: &Config) -> Result<Arc<Runtime>> {
         let mark = Mark::here()?;
+        let io: Vec<_> = (0..config.io_threads)
+            .map(|_| IoThread::new(mark))
+            .collect();
         let runtime = Arc::new(Runtime {
             mark,
-            io: (0..config.io_threads)
-                .map(|_| IoThread::new(mark))
-                .collect(),
+            timers: Timers::new(io[0].clone()),
+            io,
             pool: Queue::for_pool(),
             threads: Threads::default(),
             state: Mutex::default(),
@@ -262,125 +270,6 @@ impl Runtime {
         drop(gone);
         self.step();
     }
-
-    /// The end, one step at a time: members, then the log, then the threads. Never blocks.
-    fn step(&self) {
-        let mut state = self.state();
-        if !state.stopping || !state.members.is_empty() {
-            return;
-        }
-        if let LogState::Open = state.log {
-            state.log = LogState::Closing;
-            drop(state);
-            let sink = self.log().close();
-            state = self.state();
-            state.log = LogState::Closed(sink);
-        }
-        let closed = match &state.log {
-            LogState::Closed(sink) => sink.as_ref().is_none_or(|sink| sink.gate().is_open()),
-            // Whoever closes it goes on from here.
-            LogState::Open | LogState::Closing => false,
-        };
-        if !closed {
-            return;
-        }
-        let queues = std::mem::take(&mut state.queues);
-        drop(state);
-        // Nothing waits in them any more; who dispatches one learns that it is over.
-        for queue in queues.iter().filter_map(Weak::upgrade) {
-            queue.close();
-        }
-        self.stop_threads();
-    }
-
-    /// Begins the end of everything on this runtime.
-    pub fn shutdown(&self, drain: Option<Duration>) -> Result<()> {
-        self.check()?;
-        let members = {
-            let mut state = self.state();
-            state.stopping = true;
-            state.members.clone()
-        };
-        self.stopping.open();
-        for member in members {
-            member.begin_shutdown(drain);
-        }
-        self.step();
-        Ok(())
-    }
-
-    /// Waits until all has ended and every thread is joined; dispatches users' queues meanwhile.
-    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.check()?;
-        context::check_may_wait("hysock_runtime_wait")?;
-        let deadline = deadline_after(timeout);
-        loop {
-            let member = self.state().members.first().cloned();
-            if let Some(member) = member {
-                if !wait_for(&*member, deadline)? {
-                    return Err(timed_out(
-                        "the runtime still has servers or clients that run",
-                    ));
-                }
-                // Its gate is open; it takes itself off the list right after.
-                std::thread::yield_now();
-                continue;
-            }
-            if !self.stopping.wait_until(deadline) {
-                return Err(timed_out("nobody has shut the runtime down"));
-            }
-            let sink = match &self.state().log {
-                LogState::Closed(sink) => sink.clone(),
-                // Another thread is at it, or a member was added before the end began.
-                LogState::Open | LogState::Closing => {
-                    std::thread::yield_now();
-                    continue;
-                }
-            };
-            if sink.is_none_or(|sink| wait_for(&*sink, deadline).unwrap_or(false)) {
-                break;
-            }
-            return Err(timed_out("the log function still has lines to take"));
-        }
-        if self.threads.join(deadline) {
-            return Ok(());
-        }
-        Err(timed_out(
-            "a callback still runs, or events wait in a queue that nobody dispatches",
-        ))
-    }
-
-    /// What free does: ends all at once, without waiting, and withdraws what was not delivered.
-    pub fn release(&self) {
-        if self.mark.is_foreign() {
-            return;
-        }
-        let (members, queues) = {
-            let mut state = self.state();
-            state.stopping = true;
-            (state.members.clone(), std::mem::take(&mut state.queues))
-        };
-        self.stopping.open();
-        for member in members {
-            member.withdraw();
-        }
-        for queue in queues.iter().filter_map(Weak::upgrade) {
-            queue.close();
-        }
-        self.step();
-    }
-}
-
-/// Waits for one member, dispatching its queue when that is the user's.
-pub(crate) fn wait_for(member: &dyn Waited, deadline: Option<Instant>) -> Result<bool> {
-    match member.executor().and_then(Executor::user_queue) {
-        Some(queue) => queue.dispatch_until_closed(member, deadline),
-        None => Ok(member.gate().wait_until(deadline)),
-    }
-}
-
-pub(crate) fn timed_out(what: &'static str) -> Error {
-    Error::new(Status::TimedOut, Operation::Wait, what)
 }
 
 impl Drop for Runtime {

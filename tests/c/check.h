@@ -220,7 +220,7 @@ static inline const char *temp_path(char path[108], const char *name) {
 
 /* No handle is left behind. The test's exit status. */
 static inline int check_end(void) {
-    for (int32_t kind = HYSOCK_KIND_ANY; kind <= HYSOCK_KIND_CALL; kind++) {
+    for (int32_t kind = HYSOCK_KIND_ANY; kind <= HYSOCK_KIND_TIMER; kind++) {
         int32_t live = hysock_handles_live(kind);
         if (live != 0)
             dprintf(check_fd, "kind %d: %d handles live\n", (int)kind, (int)live);

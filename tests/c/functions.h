@@ -49,6 +49,11 @@ static void ignore_log(int32_t level, hysock_str line, void *userdata) {
     (void)userdata;
 }
 
+static void ignore_timer(hysock_timer *timer, void *userdata) {
+    (void)timer;
+    (void)userdata;
+}
+
 /* Getters: 0 for empty; anything else fails the check. */
 static hysock_status none(hysock_str s) { return s.ptr == NULL && s.len == 0 ? 0 : 1; }
 static hysock_status nothing(int32_t count) { return count <= 0 ? 0 : 1; }
@@ -73,6 +78,7 @@ FN(rc_hooks, hysock_runtime_config,
 FREE(rc_free, hysock_runtime_config)
 FN(rt_log, hysock_runtime, hysock_runtime_on_log(h, 1, NULL, ignore_log, NULL, NULL, ERR))
 FN(rt_level, hysock_runtime, hysock_runtime_set_log_level(h, 1, ERR))
+FN(rt_after, hysock_runtime, hysock_runtime_after(h, 0, NULL, ignore_timer, NULL, NULL, NULL, ERR))
 FN(rt_shutdown, hysock_runtime, hysock_runtime_shutdown(h, 0, ERR))
 FN(rt_wait, hysock_runtime, hysock_runtime_wait(h, 0, ERR))
 FREE(rt_free, hysock_runtime)
@@ -94,6 +100,7 @@ FN(q_fd, hysock_queue, hysock_queue_fd(h))
 FN(q_dispatch, hysock_queue, hysock_queue_dispatch(h, 1, 0))
 FN(q_wake, hysock_queue, hysock_queue_wake(h))
 FREE(q_free, hysock_queue)
+FREE(t_free, hysock_timer)
 FN(lc_mode, hysock_listener_config, hysock_listener_config_set_mode(h, 0600))
 FN(lc_backlog, hysock_listener_config, hysock_listener_config_set_backlog(h, 1))
 FN(lc_stale, hysock_listener_config, hysock_listener_config_set_stale(h, HYSOCK_STALE_REFUSE))
@@ -245,6 +252,7 @@ static const function functions[] = {
     N(rc_free, RUNTIME_CONFIG),
     S(rt_log, RUNTIME),
     S(rt_level, RUNTIME),
+    S(rt_after, RUNTIME),
     S(rt_shutdown, RUNTIME),
     S(rt_wait, RUNTIME),
     N(rt_free, RUNTIME),
@@ -255,6 +263,7 @@ static const function functions[] = {
     S(q_dispatch, QUEUE),
     S(q_wake, QUEUE),
     N(q_free, QUEUE),
+    N(t_free, TIMER),
     S(lc_mode, LISTENER_CONFIG),
     S(lc_backlog, LISTENER_CONFIG),
     S(lc_stale, LISTENER_CONFIG),

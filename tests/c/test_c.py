@@ -38,6 +38,7 @@ PROGRAMS = {
     "test_queue": [()],
     "test_deadlines": [()],
     "test_timeouts": [(d,) for d in DELIVERIES],
+    "test_timer": [()],
     "test_reload": [(d,) for d in DELIVERIES],
     "test_errno": [()],
     "test_paths": [()],

@@ -2,7 +2,7 @@
 #include "functions.h"
 
 /* One of each kind, alive during the whole test, and what was freed. */
-static void *live[HYSOCK_KIND_CALL + 1];
+static void *live[HYSOCK_KIND_TIMER + 1];
 static void *freed[64];
 static size_t freed_count;
 static latch drops;
@@ -34,6 +34,9 @@ static void make(host *h, bool keep) {
     CHECK_OK(hysock_server_new(h->runtime, NULL, &server, ERR));
     hysock_client *client = host_client(h);
     hysock_call *call = new_call(client, "GET", "/");
+    hysock_timer *timer;
+    CHECK_OK(
+        hysock_runtime_after(h->runtime, 3600000, NULL, ignore_timer, NULL, NULL, &timer, ERR));
     if (keep) {
         live[HYSOCK_KIND_RUNTIME_CONFIG] = made[0];
         live[HYSOCK_KIND_LISTENER_CONFIG] = made[1];
@@ -44,6 +47,7 @@ static void make(host *h, bool keep) {
         live[HYSOCK_KIND_SERVER] = server;
         live[HYSOCK_KIND_CLIENT] = client;
         live[HYSOCK_KIND_CALL] = call;
+        live[HYSOCK_KIND_TIMER] = timer;
         return;
     }
     hysock_runtime_config_free(made[0]);
@@ -54,7 +58,8 @@ static void make(host *h, bool keep) {
     hysock_server_free(server);
     hysock_call_free(call);
     hysock_client_free(client);
-    void *gone[] = {made[0], made[1], made[2], made[3], queue, server, call, client};
+    hysock_timer_free(timer);
+    void *gone[] = {made[0], made[1], made[2], made[3], queue, server, call, client, timer};
     memcpy(&freed[freed_count], gone, sizeof(gone));
     freed_count += sizeof(gone) / sizeof(gone[0]);
 }
@@ -82,7 +87,7 @@ static void *storm(void *argument) {
             handle = freed[next_random(&state) % freed_count];
             break;
         case 2: {
-            int32_t kind = 1 + (int32_t)(next_random(&state) % HYSOCK_KIND_CALL);
+            int32_t kind = 1 + (int32_t)(next_random(&state) % HYSOCK_KIND_TIMER);
             handle = kind == f->kind ? NULL : live[kind];
             break;
         }
@@ -111,6 +116,8 @@ static void second_argument(host *h) {
                                            count_drop, ERR),
                      HYSOCK_E_BAD_HANDLE);
         CHECK_INT(latch_count(&drops), (long)(2 * i + 2));
+        CHECK_STATUS(hysock_runtime_after(h->runtime, 0, bad, ignore_timer, NULL, NULL, NULL, ERR),
+                     HYSOCK_E_BAD_HANDLE);
         CHECK_STATUS(hysock_runtime_new(bad, &runtime, ERR), HYSOCK_E_BAD_HANDLE);
         CHECK_STATUS(hysock_server_new(h->runtime, bad, &server, ERR), HYSOCK_E_BAD_HANDLE);
         CHECK_STATUS(hysock_client_new(h->runtime, path, HYSOCK_NTS, bad, &client, ERR),
@@ -149,7 +156,7 @@ static void reuse(void) {
 
 /* A token is no address of this process and none that a debugger could take for one. */
 static void tokens(void) {
-    for (int32_t kind = 1; kind <= HYSOCK_KIND_CALL; kind++) {
+    for (int32_t kind = 1; kind <= HYSOCK_KIND_TIMER; kind++) {
         uint64_t bits = (uint64_t)(uintptr_t)live[kind];
         CHECK(bits >> 63 & 1 && bits >> 55 & 1);
         CHECK(!(bits >> 56 & 1) && !(bits >> 47 & 1));
@@ -182,7 +189,7 @@ int main(void) {
     for (size_t i = 0; i < FUNCTIONS; i++) {
         for (size_t j = 0; j < freed_count; j++)
             expect(&functions[i], freed[j], HYSOCK_E_BAD_HANDLE);
-        for (int32_t kind = 1; kind <= HYSOCK_KIND_CALL; kind++)
+        for (int32_t kind = 1; kind <= HYSOCK_KIND_TIMER; kind++)
             if (kind != functions[i].kind)
                 expect(&functions[i], live[kind], HYSOCK_E_BAD_HANDLE);
         expect(&functions[i], &h, HYSOCK_E_BAD_HANDLE); /* an address */
@@ -206,6 +213,7 @@ int main(void) {
     raw_close(&deferred);
     CHECK_OK(hysock_call_perform(live[HYSOCK_KIND_CALL], ERR));
     hysock_call_free(live[HYSOCK_KIND_CALL]);
+    hysock_timer_free(live[HYSOCK_KIND_TIMER]);
     hysock_client_free(live[HYSOCK_KIND_CLIENT]);
     hysock_server_free(live[HYSOCK_KIND_SERVER]);
     hysock_queue_free(live[HYSOCK_KIND_QUEUE]);
