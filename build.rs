@@ -42,6 +42,7 @@ mod header {
         "exchange",
         "exchange_route",
         "peer",
+        "exchange_userdata",
         "client_config",
         "client",
         "call",

@@ -2181,6 +2181,75 @@ hysock_status hysock_server_allow_route(hysock_server *server,
 
 /*
  * ===============================================================================================
+ * exchange userdata
+ * ===============================================================================================
+ *
+ * What a program keeps with an exchange, and with its connection.
+ *
+ * All of these are options: one pointer each, with a `drop` that ends it. So a function that runs
+ * before handlers can leave something for them, and handlers something for the next request of the
+ * same client.
+ */
+
+/**
+ * Keep `userdata` with the exchange, in the place of what was kept before. NULL without a `drop`
+ * keeps nothing.
+ *
+ * It ends with the exchange: after its last callback, and when it was deferred after
+ * hysock_exchange_free(); what was replaced ends a little later. `drop` runs in the server's delivery.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_STATE when it was freed at the same
+ * time, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_set_userdata(hysock_exchange *exchange,
+                                           void *userdata,
+                                           hysock_drop_fn drop,
+                                           hysock_error *err);
+
+/**
+ * What was kept with the exchange; NULL for nothing.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; NULL for a handle that cannot be used.
+ * Since: 0.1
+ */
+void *hysock_exchange_userdata(const hysock_exchange *exchange);
+
+/**
+ * Keep `userdata` with the exchange's connection, in the place of what was kept before: the next
+ * requests on it find it. Before the answer only. NULL without a `drop` keeps nothing.
+ *
+ * It ends when the connection and all exchanges of it have ended, those that were deferred included.
+ * What was replaced ends a little later. `drop` runs in the server's delivery. The exchanges of one
+ * connection come one after the other, but one that was deferred and answered may still be in use
+ * when the next one comes.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when it was answered; HYSOCK_E_CLOSED when the client has left;
+ * HYSOCK_E_SHUT_DOWN when the server has ended; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_set_connection_userdata(hysock_exchange *exchange,
+                                                      void *userdata,
+                                                      hysock_drop_fn drop,
+                                                      hysock_error *err);
+
+/**
+ * What was kept with the exchange's connection; NULL for nothing.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; NULL for a handle that cannot be used.
+ * Since: 0.1
+ */
+void *hysock_exchange_connection_userdata(const hysock_exchange *exchange);
+
+/*
+ * ===============================================================================================
  * client config
  * ===============================================================================================
  *

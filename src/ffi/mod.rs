@@ -91,6 +91,7 @@ pub mod client_config;
 pub mod error;
 pub mod exchange;
 pub mod exchange_route;
+pub mod exchange_userdata;
 pub mod handle;
 pub mod listener;
 pub mod listener_config;

@@ -198,6 +198,10 @@ static hysock_status x_qat(void *handle) {
 }
 FN(x_valueat, hysock_exchange, none(hysock_exchange_header_value_at(h, "host", 0)))
 FN(x_remove, hysock_exchange, hysock_exchange_remove_header(h, "a"))
+FN(x_keep, hysock_exchange, hysock_exchange_set_userdata(h, NULL, NULL, ERR))
+FN(x_kept, hysock_exchange, nothing(hysock_exchange_userdata(h) != NULL))
+FN(x_keepconn, hysock_exchange, hysock_exchange_set_connection_userdata(h, NULL, NULL, ERR))
+FN(x_keptconn, hysock_exchange, nothing(hysock_exchange_connection_userdata(h) != NULL))
 FN(x_answer, hysock_exchange, hysock_exchange_answer(h, 200, NULL, "x", 1, ERR))
 FN(x_defer, hysock_exchange, hysock_exchange_defer(h, ERR))
 FN(x_gone, hysock_exchange, hysock_exchange_on_gone(h, ignore_exchange, NULL, NULL, ERR))
@@ -331,6 +335,10 @@ static const function functions[] = {
     S(x_qat, EXCHANGE),
     E(x_valueat, EXCHANGE),
     S(x_remove, EXCHANGE),
+    S(x_keep, EXCHANGE),
+    E(x_kept, EXCHANGE),
+    S(x_keepconn, EXCHANGE),
+    E(x_keptconn, EXCHANGE),
     S(x_answer, EXCHANGE),
     S(x_defer, EXCHANGE),
     S(x_gone, EXCHANGE),

@@ -24,6 +24,7 @@ PROGRAMS = {
     "test_server_basic": [(d,) for d in DELIVERIES],
     "test_routing": [(d,) for d in DELIVERIES],
     "test_hooks": [(d,) for d in DELIVERIES],
+    "test_userdata": [(d,) for d in DELIVERIES],
     "test_server_badinput": [()],
     "test_client_basic": [(d,) for d in DELIVERIES],
     "test_client_ends": [(d,) for d in DELIVERIES],

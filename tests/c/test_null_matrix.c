@@ -330,6 +330,10 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED(hysock_exchange_set_header(NULL, "a", "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(NULL, "a", "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_remove_header(NULL, "a"));
+    REFUSED_DROP(hysock_exchange_set_userdata(NULL, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_exchange_set_connection_userdata(NULL, &drops, count_drop, NULL));
+    CHECK(hysock_exchange_userdata(NULL) == NULL);
+    CHECK(hysock_exchange_connection_userdata(NULL) == NULL);
     empty(hysock_exchange_param(NULL, "id"));
     empty(hysock_exchange_pattern(NULL));
     empty(hysock_exchange_query_value(NULL, "id"));
@@ -350,6 +354,10 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED(hysock_exchange_set_header(exchange, "a", NULL, HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(exchange, NULL, "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(exchange, "a", NULL, HYSOCK_NTS));
+    CHECK_OK(hysock_exchange_set_userdata(exchange, NULL, NULL, NULL));
+    CHECK_OK(hysock_exchange_set_connection_userdata(exchange, NULL, NULL, NULL));
+    CHECK(hysock_exchange_userdata(exchange) == NULL);
+    CHECK(hysock_exchange_connection_userdata(exchange) == NULL);
     REFUSED(hysock_exchange_remove_header(exchange, NULL));
     empty(hysock_exchange_param(exchange, NULL));
     empty(hysock_exchange_query_value(exchange, NULL));

@@ -2,6 +2,7 @@
 
 use super::exchange::GoneFn;
 use super::routes::Route;
+use super::userdata::Keeps;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
 use bytes::{Bytes, BytesMut};
@@ -25,6 +26,7 @@ pub struct State {
     /// For a handler that runs elsewhere.
     pub route: Option<Arc<Route>>,
     pub on_gone: Option<GoneFn>,
+    pub keeps: Keeps,
     /// The user has let go of it: nothing is called any more.
     pub released: bool,
     /// The connection's task, when it waits for the answer.

@@ -173,6 +173,7 @@ impl Drop for Connection {
         link.cut_exchange(link.shard.is_draining());
         drop(state);
         link.end_request();
+        link.forget();
         link.task.take();
         // For copies of the descriptor in forked children too.
         link.stream.shutdown(Shutdown::Both);

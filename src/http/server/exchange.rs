@@ -32,16 +32,16 @@ pub struct Exchange {
     /// Of the server's routes; gone with them.
     pub(super) hooks: Weak<Hooks>,
     thread: Arc<IoThread>,
-    strand: Strand,
+    pub(super) strand: Strand,
     head: Head,
     body: Collected,
     peer: Arc<Record>,
     deferred: AtomicBool,
     /// Answered, and nobody waits to hear that the client is gone: a release has nothing to do. Written
     /// under the lock.
-    quiet: AtomicBool,
+    pub(super) quiet: AtomicBool,
     face: Face,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
 impl Exchange {
@@ -176,7 +176,7 @@ impl Exchange {
         let mut state = self.complete(state, status)?;
         state.status = status;
         state.body = state.copy_body(body);
-        let quiet = state.on_gone.is_none();
+        let quiet = state.on_gone.is_none() && state.keeps.is_empty();
         self.quiet.store(quiet, Ordering::Release);
         self.settle(state, Stage::Answered);
         Ok(())
@@ -237,9 +237,9 @@ impl Exchange {
         self.give_up(true);
         let mut state = self.state();
         state.released = true;
-        let has_hook = state.on_gone.is_some();
+        let has_rest = state.on_gone.is_some() || !state.keeps.is_empty();
         drop(state);
-        if has_hook {
+        if has_rest {
             self.post(Event::Discard);
         }
     }
@@ -346,6 +346,7 @@ impl Exchange {
             });
         }
         if !self.is_deferred() {
+            self.end_keeps();
             self.release();
         }
     }
@@ -411,7 +412,10 @@ impl Node for Exchange {
                     context::callback(|| f(&self));
                 }
             }
-            Event::Discard => drop(self.state().on_gone.take()),
+            Event::Discard => {
+                drop(self.state().on_gone.take());
+                self.end_keeps();
+            }
         }
     }
 
@@ -420,6 +424,9 @@ impl Node for Exchange {
         if event == Event::Call {
             self.give_up(false);
             self.release();
+        }
+        if event != Event::Gone {
+            self.end_keeps();
         }
         let (route, on_gone) = {
             let mut state = self.state();

@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::head::Head;
 use super::routes::Route;
 use super::shard::Shard;
+use super::userdata::Memory;
 use crate::count::Count;
 use crate::http::body::Collected;
 use crate::limits;
@@ -35,6 +36,8 @@ pub struct Link {
     pub index: Cell<usize>,
     pub clock: Clock,
     exchange: RefCell<Option<Arc<Exchange>>>,
+    /// What the user keeps with the connection.
+    memory: RefCell<Option<Arc<Memory>>>,
     pub task: RefCell<Option<Waker>>,
     /// Asked of the task: keep only the descriptor.
     pub park: Cell<bool>,
@@ -71,6 +74,7 @@ impl Link {
             index: Cell::new(index),
             clock,
             exchange: RefCell::new(None),
+            memory: RefCell::new(None),
             task: RefCell::new(None),
             park: Cell::new(false),
             cut: Cell::new(false),
@@ -147,7 +151,7 @@ impl Link {
     /// The exchange of a request that has come.
     pub fn begin_exchange(&self, head: request::Parts, body: Collected, route: &Arc<Route>) {
         self.set_phase(Phase::Handler);
-        let exchange = match self.shard.take_spare() {
+        let mut exchange = match self.shard.take_spare() {
             Some(mut spare) => {
                 spare.renew(head, body, route, &self.peer);
                 spare
@@ -166,6 +170,9 @@ impl Link {
                 )
             }
         };
+        if let Some(memory) = &*self.memory.borrow() {
+            exchange.remember(memory);
+        }
         self.exchange.replace(Some(exchange));
         // Nothing that a handler may call comes back to this cell: it wakes the connection's task.
         if let Some(exchange) = &*self.exchange.borrow() {
@@ -187,9 +194,13 @@ impl Link {
 
     /// The answer is on its way.
     pub fn end_exchange(&self) {
-        if let Some(mut exchange) = self.exchange.take()
-            && exchange.recycle()
-        {
+        let Some(mut exchange) = self.exchange.take() else {
+            return;
+        };
+        if let Some(fresh) = exchange.take_fresh() {
+            self.memory.replace(Some(fresh));
+        }
+        if exchange.recycle() {
             self.shard.keep_spare(exchange);
         }
     }
@@ -206,13 +217,17 @@ impl Link {
         } else {
             Stage::Gone
         };
-        let exchange = self.exchange.take();
-        if let Some(exchange) = exchange
-            && exchange.cut(why)
-            && shut_down
-        {
-            self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
+        if let Some(exchange) = self.exchange.take() {
+            if exchange.cut(why) && shut_down {
+                self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
+            }
+            drop(exchange.take_fresh());
         }
+    }
+
+    /// The connection has ended.
+    pub fn forget(&self) {
+        drop(self.memory.take());
     }
 
     /// The handler has taken too long: its client gets a 503, and the exchange is over.

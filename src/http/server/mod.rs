@@ -20,6 +20,7 @@ mod routes;
 mod service;
 mod shard;
 mod stats;
+mod userdata;
 mod watch;
 
 pub use access::{AccessFn, Entry};
@@ -28,6 +29,7 @@ pub use exchange::{Exchange, GoneFn, Handler};
 pub use face::Face;
 pub use hooks::{AnswerFn, RequestFn};
 pub use stats::Counts;
+pub use userdata::Value;
 
 use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
