@@ -1540,7 +1540,7 @@ typedef struct hysock_access {
      * closed.
      */
     int32_t http_status;
-    /** 1 when it is known who asked; 2 when the record is gone, 3 when there never was one. */
+    /** One of HYSOCK_PEER_*, about the next three. */
     int32_t peer_state;
     /** Who connected; UINT32_MAX when not known. */
     uint32_t uid;

@@ -81,7 +81,7 @@ pub struct hysock_peer {
 const FIRST: usize = 56;
 const _: () = assert!(size_of::<hysock_peer>() == FIRST);
 
-fn state<T>(known: &Known<T>) -> i32 {
+pub fn state<T>(known: &Known<T>) -> i32 {
     match known {
         Known::Known(_) => HYSOCK_PEER_KNOWN,
         Known::Gone => HYSOCK_PEER_GONE,

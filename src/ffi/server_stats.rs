@@ -7,13 +7,13 @@ use super::boundary;
 use super::closure::{Closure, Userdata};
 use super::error::{ErrorOut, hysock_error};
 use super::handle;
+use super::peer;
 use super::server::hysock_server;
 use super::sized::SizedOut;
 use super::status::hysock_status;
 use super::text::{copy_out, hysock_drop_fn, hysock_str};
 use crate::error::Error;
 use crate::http::server::{Counts, Entry};
-use crate::socket::peer::Known;
 use std::ffi::{c_char, c_void};
 
 /// What a server has counted since it was made. Later versions add numbers at the end.
@@ -88,7 +88,7 @@ pub struct hysock_access {
     /// The answer's status; 0 when there was none, because the client left or the connection was
     /// closed.
     pub http_status: i32,
-    /// 1 when it is known who asked; 2 when the record is gone, 3 when there never was one.
+    /// One of HYSOCK_PEER_*, about the next three.
     pub peer_state: i32,
     /// Who connected; UINT32_MAX when not known.
     pub uid: u32,
@@ -224,11 +224,7 @@ pub unsafe extern "C" fn hysock_server_on_access(
 
 impl From<&Entry> for hysock_access {
     fn from(entry: &Entry) -> hysock_access {
-        let (peer_state, peer) = match entry.peer {
-            Known::Known(peer) => (1, Some(peer)),
-            Known::Gone => (2, None),
-            Known::Unsupported => (3, None),
-        };
+        let peer = entry.peer.known();
         let pattern = entry.pattern().map(str::as_bytes);
         let pid = peer.and_then(|peer| peer.pid).unwrap_or(0);
         hysock_access {
@@ -236,7 +232,7 @@ impl From<&Entry> for hysock_access {
             bytes_received: entry.bytes_received,
             bytes_sent: entry.bytes_sent,
             http_status: entry.status.map_or(0, |status| i32::from(status.as_u16())),
-            peer_state,
+            peer_state: peer::state(&entry.peer),
             uid: peer.map_or(u32::MAX, |peer| peer.uid),
             gid: peer.map_or(u32::MAX, |peer| peer.gid),
             pid: pid.cast_signed(),

@@ -34,7 +34,7 @@ static void access_fn(const hysock_access *entry, void *userdata) {
     CHECK(!log->closed);
     log->received += entry->bytes_received;
     log->sent += entry->bytes_sent;
-    CHECK_INT(entry->peer_state, 1);
+    CHECK_INT(entry->peer_state, HYSOCK_PEER_KNOWN);
     CHECK_INT(entry->uid, geteuid());
     CHECK_INT(entry->gid, getegid());
     CHECK_INT(entry->pid, getpid());
