@@ -13,6 +13,7 @@ import stat
 import subprocess
 import threading
 import time
+import warnings
 
 import pytest
 from conftest import DEADLINE, ROOT, Daemon, example, run, tool
@@ -22,6 +23,7 @@ PROGRAMS = {
     "request",
     "docker_ping",
     "deferred_answer",
+    "peer_credentials",
     "proxy",
     "loop_poll",
     "many_calls",
@@ -584,6 +586,42 @@ def test_deferred_drains(deferred):
         deferred.send(signal.SIGTERM)
         assert read_all(sock).endswith(b"done\n")
         deferred.wait(status=0)
+
+
+# ---- peer_credentials ----
+
+
+def test_peer_credentials_says_who_calls(sockdir):
+    path = sockdir / "peer.sock"
+    with serve("peer_credentials", path):
+        status, _, body = ask(path)
+        groups = "".join(f" {group}" for group in os.getgroups())
+        expected = f"uid {os.geteuid()} gid {os.getegid()} pid {os.getpid()}"
+        assert status == 200
+        assert body.decode() == f"{expected}{groups and ' groups' + groups}\n"
+        assert ask(path, "/admin")[::2] == (200, b"at your service\n")
+    assert not path.exists()
+
+
+def test_peer_credentials_keeps_others_from_one_route(sockdir):
+    if os.geteuid() != 0:
+        warnings.warn("not root: nobody else was tried", stacklevel=1)
+        return
+    path = sockdir / "peer.sock"
+    sockdir.chmod(0o755)
+    other = [tool("setpriv"), "--reuid=54321", "--regid=54322", "--groups=54324,54323"]
+    command = [*other, tool("curl"), "-sS", "--max-time", "20", "--unix-socket", path]
+    with serve("peer_credentials", path):
+        done = run(*command, "http://localhost/", cwd="/")
+        assert re.fullmatch(r"uid 54321 gid 54322 pid \d+ groups 54323 54324\n", done.stdout)
+        done = run(*command, "-w", "%{http_code}", "http://localhost/admin", cwd="/")
+        assert done.stdout == "403 this user is not allowed here\n403"
+
+
+def test_peer_credentials_usage():
+    done = run(example("peer_credentials"))
+    assert done.returncode == 2
+    assert done.stderr == "usage: peer_credentials SOCKET\n"
 
 
 # ---- proxy ----

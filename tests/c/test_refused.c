@@ -2,6 +2,8 @@
  * share of connections and requests that each user has. */
 #include "host.h"
 
+#include <sys/resource.h>
+
 #define GET "GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 enum { OTHER = 54321, PLACES = 2, TOLD = 64 /* refused connections that are read */ };
 
@@ -243,6 +245,10 @@ static void default_share(void) {
     host h;
     raw further;
     static raw held[SHARE];
+    struct rlimit files;
+    CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max > 3 * SHARE);
+    files.rlim_cur = files.rlim_max;
+    CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
     host_start(&h, INLINE, handler, NULL);
     for (int i = 0; i < SHARE; i++)
         raw_open(&held[i], h.path);
