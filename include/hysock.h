@@ -1009,6 +1009,9 @@ hysock_status hysock_server_config_set_max_head(hysock_server_config *config, ui
  * Set how many connections there may be at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by
  * default. Further ones wait in the backlog.
  *
+ * When the process runs out of descriptors first, further ones wait too, and get a 503 with
+ * Retry-After if that lasts for more than a moment: the server keeps a descriptor for this.
+ *
  * Thread: any.
  * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
  * Since: 0.1
@@ -1111,6 +1114,21 @@ hysock_status hysock_server_config_set_progress_floor(hysock_server_config *conf
  */
 hysock_status hysock_server_config_set_handler_timeout(hysock_server_config *config,
                                                        uint32_t timeout_ms);
+
+/**
+ * Set after how long without a connection the server shuts itself down, in milliseconds: 1 or more
+ * or HYSOCK_FOREVER, the default. For daemons that a service manager starts when a client comes.
+ *
+ * Then hysock_server_wait() returns and hysock_server_on_closed() is told, as after
+ * hysock_server_shutdown(). What waits in the backlog of a socket that was adopted with
+ * HYSOCK_ADOPT_KEEP or hysock_server_add_activated() stays there for the next instance: nobody is
+ * turned away. A socket that the server itself bound is closed and its file removed.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_server_config_set_exit_idle(hysock_server_config *config, uint32_t time_ms);
 
 /**
  * Set how long answers in flight may take after hysock_server_shutdown_signal(), in milliseconds:

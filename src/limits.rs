@@ -59,6 +59,7 @@ limits! {
     SERVER_PROGRESS_TIMEOUT = "hysock_server_config_set_progress_timeout", "milliseconds", 30_000, 1, MAX_MS, true;
     SERVER_PROGRESS_FLOOR = "hysock_server_config_set_progress_floor", "bytes", 256, 1, MAX_COUNT, false;
     SERVER_HANDLER_TIMEOUT = "hysock_server_config_set_handler_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    SERVER_EXIT_IDLE = "hysock_server_config_set_exit_idle", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
     SERVER_DRAIN = "hysock_server_config_set_drain", "milliseconds", 10_000, 1, MAX_MS, true;
 
     CLIENT_MAX_BODY = "hysock_client_config_set_max_body", "bytes", 16 * MIB, 1, u64::MAX - 1, true;
@@ -87,6 +88,8 @@ pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often to look whether a listener's file is still there.
 pub const FILE_WATCH: Duration = Duration::from_secs(1);
+/// Connections that get a 503 in one second for the lack of descriptors; the others wait.
+pub const TURN_AWAY: u32 = 1024;
 /// How often deadlines of connections are looked at.
 pub const SWEEP: Duration = Duration::from_millis(250);
 /// Log lines that may wait for the log callback; beyond it they are counted and dropped.

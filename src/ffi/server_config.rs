@@ -106,6 +106,9 @@ pub extern "C" fn hysock_server_config_set_max_head(
 /// Set how many connections there may be at once: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by
 /// default. Further ones wait in the backlog.
 ///
+/// When the process runs out of descriptors first, further ones wait too, and get a 503 with
+/// Retry-After if that lasts for more than a moment: the server keeps a descriptor for this.
+///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
 /// Since: 0.1
@@ -265,6 +268,28 @@ pub extern "C" fn hysock_server_config_set_handler_timeout(
 ) -> hysock_status {
     config::set(config, |config| {
         config.handler_timeout = limits::SERVER_HANDLER_TIMEOUT.time(timeout_ms)?;
+        Ok(())
+    })
+}
+
+/// Set after how long without a connection the server shuts itself down, in milliseconds: 1 or more
+/// or HYSOCK_FOREVER, the default. For daemons that a service manager starts when a client comes.
+///
+/// Then hysock_server_wait() returns and hysock_server_on_closed() is told, as after
+/// hysock_server_shutdown(). What waits in the backlog of a socket that was adopted with
+/// HYSOCK_ADOPT_KEEP or hysock_server_add_activated() stays there for the next instance: nobody is
+/// turned away. A socket that the server itself bound is closed and its file removed.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_server_config_set_exit_idle(
+    config: *mut hysock_server_config,
+    time_ms: u32,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.exit_idle = limits::SERVER_EXIT_IDLE.time(time_ms)?;
         Ok(())
     })
 }

@@ -128,6 +128,7 @@ FN(sc_mqueue, hysock_server_config, hysock_server_config_set_max_queue(h, 1))
 FN(sc_prog, hysock_server_config, hysock_server_config_set_progress_timeout(h, 1))
 FN(sc_floor, hysock_server_config, hysock_server_config_set_progress_floor(h, 1))
 FN(sc_handt, hysock_server_config, hysock_server_config_set_handler_timeout(h, 1))
+FN(sc_exit, hysock_server_config, hysock_server_config_set_exit_idle(h, 1))
 FN(sc_drain, hysock_server_config, hysock_server_config_set_drain(h, 1))
 FN(lc_allow, hysock_listener_config, hysock_listener_config_allow(h, HYSOCK_ALLOW_SELF, 0))
 FN(sc_allow, hysock_server_config, hysock_server_config_allow(h, HYSOCK_ALLOW_SELF, 0))
@@ -290,6 +291,7 @@ static const function functions[] = {
     S(sc_prog, SERVER_CONFIG),
     S(sc_floor, SERVER_CONFIG),
     S(sc_handt, SERVER_CONFIG),
+    S(sc_exit, SERVER_CONFIG),
     S(sc_drain, SERVER_CONFIG),
     S(sc_allow, SERVER_CONFIG),
     S(sc_uidc, SERVER_CONFIG),

@@ -39,6 +39,7 @@ PROGRAMS = {
     "test_queue": [()],
     "test_deadlines": [()],
     "test_timeouts": [(d,) for d in DELIVERIES],
+    "test_exit_idle": [(d,) for d in DELIVERIES],
     "test_timer": [()],
     "test_reload": [(d,) for d in DELIVERIES],
     "test_errno": [()],

@@ -111,6 +111,7 @@ static void server(host *h) {
     REFUSED(hysock_server_config_set_progress_floor(config, 0));
     REFUSED(hysock_server_config_set_progress_floor(config, HYSOCK_UNLIMITED));
     REFUSED(hysock_server_config_set_handler_timeout(config, 0));
+    REFUSED(hysock_server_config_set_exit_idle(config, 0));
     REFUSED(hysock_server_config_set_drain(config, 0));
     CHECK_OK(hysock_server_config_set_delivery(config, HYSOCK_DELIVERY_INLINE));
     CHECK_OK(hysock_server_config_set_max_body(config, HYSOCK_UNLIMITED));
@@ -126,6 +127,7 @@ static void server(host *h) {
     CHECK_OK(hysock_server_config_set_progress_timeout(config, HYSOCK_FOREVER));
     CHECK_OK(hysock_server_config_set_progress_floor(config, 1));
     CHECK_OK(hysock_server_config_set_handler_timeout(config, HYSOCK_FOREVER));
+    CHECK_OK(hysock_server_config_set_exit_idle(config, HYSOCK_FOREVER));
     CHECK_OK(hysock_server_config_set_drain(config, HYSOCK_FOREVER));
     CHECK_OK(hysock_server_config_set_strict_host(config, true));
     CHECK_OK(hysock_server_config_set_strict_host(config, false));

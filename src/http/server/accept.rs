@@ -1,11 +1,13 @@
 //! Accepting connections on the first I/O thread, sharing them out, and the beginning of the end.
 
 use super::admission::Newcomer;
+use super::idle::idle;
+use super::pressure::{Pause, Pressure};
 use super::shard::Shard;
 use super::watch::watch;
 use super::{Hold, Server};
 use crate::error::{Error, Operation, Result};
-use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
+use crate::limits::ACCEPT_BATCH;
 use crate::runtime::Level;
 use crate::runtime::io_thread::IoThread;
 use crate::socket::listener::Listener;
@@ -13,13 +15,12 @@ use crate::socket::sys;
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::sync::Notify;
@@ -38,6 +39,11 @@ impl Signal {
                     &e.into(),
                 )
             })
+    }
+
+    /// A descriptor more, if there is one to be had.
+    pub fn copy(&self) -> Option<OwnedFd> {
+        rustix::io::fcntl_dupfd_cloexec(&self.0, 0).ok()
     }
 
     /// Async-signal-safe: one write(2).
@@ -135,15 +141,30 @@ pub fn end(server: &Arc<Server>, drain: Option<Duration>) {
 
 async fn run(hold: Hold, listeners: Vec<Arc<Listener>>, ending: Rc<Ending>) {
     let server = hold.0.clone();
+    let pressure = Rc::new(Pressure::new(&server));
     let mut tasks: Vec<_> = listeners
         .iter()
-        .map(|l| tokio::task::spawn_local(listen(server.clone(), l.clone(), ending.clone())))
+        .map(|listener| Accepting {
+            server: server.clone(),
+            listener: listener.clone(),
+            ending: ending.clone(),
+            pressure: pressure.clone(),
+        })
+        .map(|accepting| tokio::task::spawn_local(accepting.run()))
         .collect();
     let (watched, end) = (server.clone(), ending.clone());
     tasks.push(tokio::task::spawn_local(async move {
-        end.before(watch(&watched, listeners)).await;
+        let reports = pressure.report_ends(&watched);
+        end.before(async { tokio::join!(watch(&watched, listeners), reports) })
+            .await;
     }));
-    if ending.before(signalled(&server)).await.is_some() {
+    let end = async {
+        tokio::select! {
+            () = signalled(&server) => {}
+            () = idle(&server) => {}
+        }
+    };
+    if ending.before(end).await.is_some() {
         // The same way as a shutdown from a program's thread, so that its state is right.
         let drain = server.config().drain;
         server.end(drain);
@@ -182,95 +203,108 @@ fn abort_after(server: &Arc<Server>, drain: Option<Duration>) {
     });
 }
 
-/// Accepts from one listener until the end begins, then what its backlog holds.
-async fn listen(server: Arc<Server>, listener: Arc<Listener>, ending: Rc<Ending>) {
-    match sys::register(listener.clone(), Interest::READABLE) {
-        Ok(registration) => {
-            let mut pause = ACCEPT_PAUSE_MIN;
-            while !ending.begun.get() && !listener.is_handed_over() {
-                if ending.or(server.below_connection_limit()).await.is_none() {
-                    continue;
-                }
-                let mut ready = match ending.or(registration.readable()).await {
-                    Some(Ok(ready)) => ready,
-                    Some(Err(_)) => break,
-                    None => continue,
-                };
-                match accept_batch(&server, &listener, false) {
-                    Ok(Drained::Yes) => {
-                        pause = ACCEPT_PAUSE_MIN;
-                        ready.clear_ready();
-                    }
-                    Ok(Drained::No) => pause = ACCEPT_PAUSE_MIN,
-                    Err(error) => {
-                        if pause == ACCEPT_PAUSE_MIN {
-                            log_pressure(&server, &listener, error);
-                        }
-                        drop(ready);
-                        ending.or(server.pause(pause)).await;
-                        pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
-                    }
-                }
-                tokio::task::yield_now().await;
-            }
-        }
-        Err(error) => server.runtime.log().write(Level::Error, || {
-            format!(
-                "{}: cannot accept connections: {error}",
-                listener.address().display()
-            )
-        }),
-    }
-    if let Err(error) = listener.remove_file() {
-        server
-            .runtime
-            .log()
-            .write(Level::Warn, || error.to_string());
-    }
-    if listener.is_shared() {
-        // What waits is for whoever else has the socket.
-        return;
-    }
-    // Whoever has connected is served, nobody connects any more: nothing is lost in the backlog.
-    listener.refuse_more();
-    while matches!(accept_batch(&server, &listener, true), Ok(Drained::No)) {}
+/// Accepting from one listener.
+struct Accepting {
+    server: Arc<Server>,
+    listener: Arc<Listener>,
+    ending: Rc<Ending>,
+    pressure: Rc<Pressure>,
 }
 
-fn log_pressure(server: &Server, listener: &Listener, error: Errno) {
-    server.runtime.log().write(Level::Error, || {
-        format!(
-            "{}: cannot accept connections for now: {error}: they wait in the backlog",
-            listener.address().display()
-        )
-    });
+impl Accepting {
+    /// Accepts until the end begins, then what the backlog holds.
+    async fn run(self) {
+        if let Err(error) = self.serve().await {
+            self.log(Level::Error, || {
+                format!("cannot accept connections: {error}")
+            });
+        }
+        if let Err(error) = self.listener.remove_file() {
+            self.log(Level::Warn, || error.to_string());
+        }
+        if self.listener.is_shared() {
+            // What waits is for whoever else has the socket.
+            return;
+        }
+        // Whoever has connected is served, nobody connects any more: nothing is lost in the backlog.
+        self.listener.refuse_more();
+        loop {
+            match self.accept_batch(true) {
+                Ok(Drained::No) => {}
+                Ok(Drained::Yes) => break,
+                Err(error) => {
+                    let (server, listener) = (&self.server, &self.listener);
+                    self.pressure.turn_away(server, listener, error, u32::MAX);
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn serve(&self) -> std::io::Result<()> {
+        let (server, ending) = (&self.server, &self.ending);
+        let registration = sys::register(self.listener.clone(), Interest::READABLE)?;
+        let mut pause = Pause::new();
+        while !ending.begun.get() && !self.listener.is_handed_over() {
+            let room = server.until(|server| server.has_room().then_some(()));
+            if ending.or(room).await.is_none() {
+                continue;
+            }
+            let mut ready = match ending.or(registration.readable()).await {
+                Some(ready) => ready?,
+                None => continue,
+            };
+            match self.accept_batch(false) {
+                Ok(Drained::Yes) => ready.clear_ready(),
+                Ok(Drained::No) => {}
+                Err(error) if self.pressure.relieve(server, &self.listener, error, &pause) => {
+                    ready.clear_ready();
+                }
+                Err(_) => {
+                    drop(ready);
+                    // Ends early when a connection does: that gives its descriptor back.
+                    let pause = tokio::time::timeout(pause.next(), server.changed());
+                    ending.or(pause).await;
+                    continue;
+                }
+            }
+            pause = Pause::new();
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    fn log(&self, level: Level, line: impl FnOnce() -> String) {
+        let address = self.listener.address().display();
+        let log = self.server.runtime.log();
+        log.write(level, || format!("{address}: {}", line()));
+    }
+
+    /// Accepts some connections, up to the limit unless these are the `last`; an error is one of the
+    /// system's shortages.
+    fn accept_batch(&self, last: bool) -> std::result::Result<Drained, Errno> {
+        let (server, listener) = (&self.server, &*self.listener);
+        for _ in 0..ACCEPT_BATCH {
+            if !last && (!server.has_room() || listener.is_handed_over()) {
+                return Ok(Drained::No);
+            }
+            match listener.accept() {
+                Ok(fd) => share_out(server, Some(listener), fd),
+                Err(Errno::AGAIN) => return Ok(Drained::Yes),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(error) => {
+                    server.stats.accept_errors.add(1);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Drained::No)
+    }
 }
 
 enum Drained {
     Yes,
     No,
-}
-
-/// Accepts some connections, up to the limit unless these are the `last`; an error is one of the system's shortages.
-fn accept_batch(
-    server: &Arc<Server>,
-    listener: &Listener,
-    last: bool,
-) -> std::result::Result<Drained, Errno> {
-    for _ in 0..ACCEPT_BATCH {
-        if !last && (!server.has_room() || listener.is_handed_over()) {
-            return Ok(Drained::No);
-        }
-        match listener.accept() {
-            Ok(fd) => share_out(server, Some(listener), fd),
-            Err(Errno::AGAIN) => return Ok(Drained::Yes),
-            Err(Errno::INTR | Errno::CONNABORTED) => {}
-            Err(error) => {
-                server.stats.accept_errors.add(1);
-                return Err(error);
-            }
-        }
-    }
-    Ok(Drained::No)
 }
 
 /// Gives a connection that may come in to the thread with the fewest, and to this one when there is no
@@ -305,60 +339,8 @@ impl Server {
         open.saturating_add(waiting) < self.config().max_connections
     }
 
-    /// Waits, once the limit is reached, until a connection has ended.
-    async fn below_connection_limit(&self) {
-        poll_fn(|cx| {
-            if self.has_room() {
-                return Poll::Ready(());
-            }
-            let mut waiting = self
-                .accept_waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            waiting.push(cx.waker().clone());
-            drop(waiting);
-            // Again, for the one that ended in between.
-            if self.has_room() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-    }
-
-    /// A pause that ends early when a connection does: that gives its descriptor back.
-    async fn pause(&self, time: Duration) {
-        let mut first = true;
-        let ended = poll_fn(|cx| {
-            if !std::mem::take(&mut first) {
-                return Poll::Ready(());
-            }
-            let mut waiting = self
-                .accept_waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            waiting.push(cx.waker().clone());
-            Poll::Pending
-        });
-        tokio::time::timeout(time, ended).await.ok();
-    }
-
     pub(super) fn connection_ended(&self) {
         self.connections.fetch_sub(1, Ordering::AcqRel);
-        self.wake_accept();
-    }
-
-    /// Has the accept loops look again whether there is room.
-    pub(super) fn wake_accept(&self) {
-        let mut waiting = self
-            .accept_waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let wakers = std::mem::take(&mut *waiting);
-        drop(waiting);
-        for waker in wakers {
-            self.runtime.io_threads()[0].wake(waker);
-        }
+        self.tell_change();
     }
 }

@@ -29,6 +29,8 @@ pub struct Config {
     pub progress_floor: u64,
     /// From a request's last byte to its answer.
     pub handler_timeout: Option<Duration>,
+    /// The server ends by itself when it had no connection for so long.
+    pub exit_idle: Option<Duration>,
     pub drain: Option<Duration>,
     pub strict_host: bool,
 }
@@ -51,6 +53,7 @@ impl Default for Config {
             progress_timeout: limits::SERVER_PROGRESS_TIMEOUT.default_time(),
             progress_floor: limits::SERVER_PROGRESS_FLOOR.default,
             handler_timeout: limits::SERVER_HANDLER_TIMEOUT.default_time(),
+            exit_idle: limits::SERVER_EXIT_IDLE.default_time(),
             drain: limits::SERVER_DRAIN.default_time(),
             strict_host: false,
         }

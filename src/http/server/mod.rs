@@ -4,6 +4,7 @@ mod accept;
 mod access;
 mod admission;
 mod answer;
+mod changes;
 mod clock;
 mod config;
 mod connection;
@@ -11,11 +12,13 @@ mod exchange;
 mod face;
 mod head;
 mod hooks;
+mod idle;
 mod link;
 mod listeners;
 mod metrics;
 mod pairs;
 mod pattern;
+mod pressure;
 mod routes;
 mod service;
 mod shard;
@@ -39,6 +42,7 @@ use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::listener::Listener;
 use access::Access;
 use admission::Admission;
+use changes::Changes;
 use routes::{Route, Routes};
 use shard::Shard;
 use stats::Stats;
@@ -47,7 +51,6 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
 use std::time::Duration;
 
 /// How a server ended.
@@ -80,8 +83,7 @@ pub struct Server {
     /// Set before the start, if at all.
     access: OnceLock<Arc<Access>>,
     admission: Admission,
-    /// Accept loops that wait for a connection to end.
-    accept_waiting: Mutex<Vec<Waker>>,
+    changes: Changes,
     /// Written by a signal handler: drain.
     signal: accept::Signal,
     state: Mutex<State>,
@@ -134,7 +136,7 @@ impl Server {
             stats: Stats::new(runtime.io_threads().len()),
             access: OnceLock::new(),
             admission: Admission::default(),
-            accept_waiting: Mutex::default(),
+            changes: Changes::default(),
             signal: accept::Signal::new()?,
             state: Mutex::new(State {
                 stage: Stage::New,
@@ -170,7 +172,8 @@ impl Server {
         // Posted under the lock: of two reloads the last one holds everywhere.
         self.each_shard(move |shard| shard.keep_to(&config));
         drop(state);
-        self.wake_accept();
+        self.tell_change();
+        self.changes.reloaded.notify_one();
         Ok(())
     }
 
