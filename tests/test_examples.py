@@ -28,6 +28,8 @@ PROGRAMS = {
     "loop_poll",
     "many_calls",
     "errors",
+    "socket_activation",
+    "hand_over",
 }
 DELIVERIES = ["pool", "inline", "queue"]
 
