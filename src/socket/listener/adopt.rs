@@ -124,12 +124,16 @@ fn by_name(
         }
         _ => address,
     };
-    let file = address.path().map(|path| {
-        let is_it = || !owned || leads_to(&address, socket, kind);
-        let found = SocketFile::find(path, owned).filter(|_| is_it());
-        // One that is not at its path any more: nothing to remove, and it is noticed as lost.
-        found.unwrap_or_else(|| SocketFile::known(path, 0, 0, false))
-    });
+    let found = address
+        .path()
+        .and_then(|path| SocketFile::find(path, owned));
+    let file = match (found, address.path()) {
+        (Some(file), _) if !owned || leads_to(&address, socket, kind) => Some(file),
+        // Not at its path any more: nothing to remove, and it is noticed as lost.
+        (_, Some(path)) if owned => Some(SocketFile::known(path, 0, 0, false)),
+        // A service manager may see other files than the program that it starts.
+        _ => None,
+    };
     Ok((address, file))
 }
 

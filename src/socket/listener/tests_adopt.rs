@@ -116,6 +116,10 @@ fn a_socket_that_was_taken_from_its_path_leaves_the_new_one_alone() {
         assert!(listener.lost().is_some());
         drop(listener);
         assert_eq!(other.exists(), !remove);
+        // What its keeper does with it is not ours to watch.
+        let kept = UnixListener::bind(scratch.join("kept")).unwrap();
+        std::fs::remove_file(scratch.join("kept")).unwrap();
+        assert_eq!(adopt(kept, Adopt::Keep).unwrap().lost(), None);
     }
 }
 
