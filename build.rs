@@ -43,6 +43,8 @@ mod header {
         "exchange_route",
         "peer",
         "exchange_userdata",
+        "exchange_read",
+        "exchange_write",
         "client_config",
         "client",
         "call",
@@ -63,6 +65,9 @@ mod header {
 
 /** As a size or a count: no limit. */
 #define HYSOCK_UNLIMITED UINT64_MAX
+
+/** As the length of a body: not announced. */
+#define HYSOCK_UNKNOWN UINT64_MAX
 
 /**
  * A `hysock_str` as the two arguments of `%.*s`:

@@ -111,6 +111,9 @@
 /** As a size or a count: no limit. */
 #define HYSOCK_UNLIMITED UINT64_MAX
 
+/** As the length of a body: not announced. */
+#define HYSOCK_UNKNOWN UINT64_MAX
+
 /**
  * A `hysock_str` as the two arguments of `%.*s`:
  * `printf("%.*s\n", HYSOCK_PRI(name));`
@@ -2265,6 +2268,190 @@ hysock_status hysock_exchange_set_connection_userdata(hysock_exchange *exchange,
  * Since: 0.1
  */
 void *hysock_exchange_connection_userdata(const hysock_exchange *exchange);
+
+/*
+ * ===============================================================================================
+ * exchange read
+ * ===============================================================================================
+ *
+ * The request's body, read piece by piece.
+ *
+ * A handler of hysock_server_add_streaming_route() runs when the head of its request is there, and
+ * reads the body itself: hysock_exchange_read() waits on a callback thread or a queue's,
+ * hysock_exchange_read_start() calls back. Nothing is taken from the client before it is asked for,
+ * apart from one piece, so a slow handler slows its client and nobody else, and a body of any size
+ * needs the memory of a piece. A client that asks with `Expect: 100-continue` hears the answer at
+ * the first read.
+ *
+ * Bodies of other routes are there as a whole when their handlers run; reading them gives one piece
+ * and then the end.
+ */
+
+/**
+ * Runs once with what a read gives: HYSOCK_OK and a piece, HYSOCK_OK and an absent piece at the end
+ * of the body, or what kept the rest from coming. The piece is good until the next read of the
+ * exchange, or its free.
+ */
+typedef void (*hysock_read_fn)(hysock_exchange *exchange,
+                               hysock_status status,
+                               hysock_str piece,
+                               void *userdata);
+
+/**
+ * Hand requests with this method and path to `fn` as soon as their heads are there: it reads the
+ * body itself. Before the start only.
+ *
+ * `method` and `path` are as for hysock_server_add_route(). hysock_server_config_set_max_body() does
+ * not bound these bodies: the handler decides how much it reads. One that answers without reading to
+ * the end ends the connection with that answer.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: as hysock_server_add_route().
+ * Since: 0.1
+ */
+hysock_status hysock_server_add_streaming_route(hysock_server *server,
+                                                const char *method,
+                                                const char *path,
+                                                hysock_exchange_fn fn,
+                                                void *userdata,
+                                                hysock_drop_fn drop,
+                                                hysock_error *err);
+
+/**
+ * Read the next piece of the request's body; wait for it up to `timeout_ms`.
+ *
+ * `*piece` is good until the next read of the exchange, or its free. At the end it is absent, and
+ * stays so; an empty piece never comes. `timeout_ms` 0 gives HYSOCK_E_WOULD_BLOCK when nothing is
+ * here yet, and asks for it. One read at a time.
+ *
+ * Thread: any, one at a time; on an I/O thread (inline delivery) only with `timeout_ms` 0.
+ * Errors: HYSOCK_E_WOULD_BLOCK, HYSOCK_E_TIMED_OUT; HYSOCK_E_TRUNCATED when the client left or the
+ * connection ended before the body did, HYSOCK_E_PROTOCOL for a malformed one;
+ * HYSOCK_E_SHUT_DOWN; HYSOCK_E_STATE while another read of the exchange waits;
+ * HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_read(hysock_exchange *exchange,
+                                   hysock_str *piece,
+                                   uint32_t timeout_ms,
+                                   hysock_error *err);
+
+/**
+ * Ask for the next piece of the request's body: `fn` runs once with it, in the server's delivery,
+ * never while another callback of the exchange runs. Call it again, also in `fn`, for the next one.
+ *
+ * For an exchange that was deferred. It runs exactly once, also when the client leaves or the server
+ * ends; not when the exchange or the server was freed before. One read at a time.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE while another read of the exchange waits; HYSOCK_E_SHUT_DOWN;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_read_start(hysock_exchange *exchange,
+                                         hysock_read_fn fn,
+                                         void *userdata,
+                                         hysock_drop_fn drop,
+                                         hysock_error *err);
+
+/**
+ * How many bytes the request's body has, as its head says: 0 without a body, HYSOCK_UNKNOWN when it
+ * is not said (chunked).
+ *
+ * Thread: any, one at a time.
+ * Errors: none; HYSOCK_UNKNOWN for a handle that cannot be used.
+ * Since: 0.1
+ */
+uint64_t hysock_exchange_content_length(const hysock_exchange *exchange);
+
+/*
+ * ===============================================================================================
+ * exchange write
+ * ===============================================================================================
+ *
+ * The answer, written piece by piece.
+ *
+ * hysock_exchange_start_answer() sends the head, hysock_exchange_write() pieces of the body,
+ * hysock_exchange_finish() its end. A small buffer stands between the program and the client; when
+ * it is full, a write waits, or says HYSOCK_E_WOULD_BLOCK, and hysock_exchange_on_writable() tells
+ * when to go on: what the program makes never piles up for a client that reads slowly.
+ *
+ * An exchange that is freed, or a handler that returns without defer, before the answer was
+ * finished cuts the connection: the client must not take the half for the whole.
+ */
+
+/**
+ * Begin an answer with this status and the headers that were set; its body is written piece by
+ * piece.
+ *
+ * `http_status` and `content_type` are as for hysock_exchange_answer(). `content_length` is the
+ * length of the whole body, or HYSOCK_UNKNOWN: then it is sent in chunks, to an HTTP/1.0 client
+ * until the end of the connection. The answer to a HEAD is given like that to a GET: what is written
+ * is not sent.
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_exchange_answer().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_start_answer(hysock_exchange *exchange,
+                                           int32_t http_status,
+                                           const char *content_type,
+                                           uint64_t content_length,
+                                           hysock_error *err);
+
+/**
+ * Write a piece of the answer's body: all of it or, when this fails, nothing.
+ *
+ * It is copied to a buffer of 64 KiB, and a longer piece is taken when that is empty. Without room
+ * this waits up to `timeout_ms` until the client has read enough; 0 gives HYSOCK_E_WOULD_BLOCK at
+ * once. Writing is not arriving: what the client has really read is its own secret.
+ *
+ * Thread: any, one at a time; on an I/O thread (inline delivery) only with `timeout_ms` 0.
+ * Errors: HYSOCK_E_WOULD_BLOCK, HYSOCK_E_TIMED_OUT; HYSOCK_E_CLOSED when the client has left;
+ * HYSOCK_E_SHUT_DOWN; HYSOCK_E_STATE when no answer was started or it was finished;
+ * HYSOCK_E_INVALID_ARGUMENT, also for more than the announced length; HYSOCK_E_WOULD_DEADLOCK,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_write(hysock_exchange *exchange,
+                                    const void *piece,
+                                    size_t piece_len,
+                                    uint32_t timeout_ms,
+                                    hysock_error *err);
+
+/**
+ * Run `fn` once when there is room for a piece of any size, or when there will never be: the client
+ * has left and the next write says so. In the server's delivery, never while another callback of the
+ * exchange runs.
+ *
+ * For an exchange that was deferred. It runs exactly once, also when the client leaves or the server
+ * ends; not when the exchange or the server was freed before.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when there is one already, when no answer was started or it was finished;
+ * HYSOCK_E_SHUT_DOWN; HYSOCK_E_CLOSED when the client left before an answer was started;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_on_writable(hysock_exchange *exchange,
+                                          hysock_exchange_fn fn,
+                                          void *userdata,
+                                          hysock_drop_fn drop,
+                                          hysock_error *err);
+
+/**
+ * End the answer that was started. The exchange stays as it is: free it if it was deferred.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when no answer was started, when it was finished, or when less was written
+ * than was announced; HYSOCK_E_CLOSED when the client has left; HYSOCK_E_SHUT_DOWN;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_finish(hysock_exchange *exchange, hysock_error *err);
 
 /*
  * ===============================================================================================

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// `HYSOCK_UNLIMITED`: turns a size or a count off.
 pub const UNLIMITED: u64 = u64::MAX;
+/// `HYSOCK_UNKNOWN`: a length that is not announced.
+pub const UNKNOWN: u64 = u64::MAX;
 /// `HYSOCK_FOREVER`: turns a timeout off.
 pub const FOREVER: u32 = u32::MAX;
 
@@ -81,6 +83,10 @@ pub const TARGET_MAX: usize = 8 * 1024;
 pub const READ_MAX: usize = 64 * 1024;
 /// Bodies beyond this are sent from where they are, not copied behind their head.
 pub const BULK: usize = 64 * 1024;
+/// What an answer that is written piece by piece may hold before its client has read it.
+pub const WRITE_BUFFER: usize = 64 * 1024;
+/// Longest piece of a body that is handed to hyper at once, which copies small answers together.
+pub const FRAME_MAX: usize = 256 * 1024;
 /// Connections accepted in one turn of the accept loop.
 pub const ACCEPT_BATCH: usize = 64;
 /// Pause after the system refused a descriptor to accept: first and longest.

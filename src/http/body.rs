@@ -1,5 +1,6 @@
 //! Bodies: what is sent in one piece, and what is collected into one.
 
+use crate::limits::FRAME_MAX;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -37,7 +38,9 @@ impl<G: Unpin> Body for Whole<G> {
         if self.data.is_empty() {
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.data)))))
+        // Bounded, since hyper copies small answers together before it sends them.
+        let first = self.data.len().min(FRAME_MAX);
+        Poll::Ready(Some(Ok(Frame::data(self.data.split_to(first)))))
     }
 
     fn is_end_stream(&self) -> bool {

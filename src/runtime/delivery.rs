@@ -31,6 +31,10 @@ pub enum Event {
     Call,
     /// Run the second one: the client is gone, the server is closed.
     Gone,
+    /// Run the one that waits for a piece of a body.
+    Read,
+    /// Run the one that waits for room to write.
+    Writable,
     /// Nothing runs any more: drop the callbacks here.
     Discard,
 }

@@ -25,6 +25,14 @@ static void ignore_answer(hysock_exchange *exchange, int32_t status, void *userd
     (void)userdata;
 }
 
+static void ignore_read(hysock_exchange *exchange, hysock_status status, hysock_str piece,
+                        void *userdata) {
+    (void)exchange;
+    (void)status;
+    (void)piece;
+    (void)userdata;
+}
+
 static void ignore_call(hysock_call *call, hysock_status status, void *userdata) {
     (void)call;
     (void)status;
@@ -137,6 +145,8 @@ FN(sc_uidr, hysock_server_config, hysock_server_config_set_max_requests_per_uid(
 FN(sc_host, hysock_server_config, hysock_server_config_set_strict_host(h, true))
 FREE(sc_free, hysock_server_config)
 FN(s_route, hysock_server, hysock_server_add_route(h, "GET", "/", ignore_exchange, NULL, NULL, ERR))
+FN(s_stream, hysock_server,
+   hysock_server_add_streaming_route(h, NULL, "/s", ignore_exchange, NULL, NULL, ERR))
 FN(s_allow, hysock_server, hysock_server_allow_route(h, "GET", "/", HYSOCK_ALLOW_SELF, 0, ERR))
 static hysock_status s_listen(void *handle) {
     char path[108];
@@ -206,6 +216,16 @@ FN(x_keptconn, hysock_exchange, nothing(hysock_exchange_connection_userdata(h) !
 FN(x_answer, hysock_exchange, hysock_exchange_answer(h, 200, NULL, "x", 1, ERR))
 FN(x_defer, hysock_exchange, hysock_exchange_defer(h, ERR))
 FN(x_gone, hysock_exchange, hysock_exchange_on_gone(h, ignore_exchange, NULL, NULL, ERR))
+FN(x_length, hysock_exchange, hysock_exchange_content_length(h) == HYSOCK_UNKNOWN ? 0 : 1)
+static hysock_status x_read(void *handle) {
+    hysock_str piece;
+    return hysock_exchange_read(handle, &piece, 0, ERR);
+}
+FN(x_rstart, hysock_exchange, hysock_exchange_read_start(h, ignore_read, NULL, NULL, ERR))
+FN(x_start, hysock_exchange, hysock_exchange_start_answer(h, 200, NULL, 0, ERR))
+FN(x_write, hysock_exchange, hysock_exchange_write(h, "x", 1, 0, ERR))
+FN(x_room, hysock_exchange, hysock_exchange_on_writable(h, ignore_exchange, NULL, NULL, ERR))
+FN(x_finish, hysock_exchange, hysock_exchange_finish(h, ERR))
 FREE(x_free, hysock_exchange)
 FN(cc_delivery, hysock_client_config, hysock_client_config_set_delivery(h, HYSOCK_DELIVERY_POOL))
 FN(cc_body, hysock_client_config, hysock_client_config_set_max_body(h, 1))
@@ -299,6 +319,7 @@ static const function functions[] = {
     S(sc_host, SERVER_CONFIG),
     N(sc_free, SERVER_CONFIG),
     S(s_route, SERVER),
+    S(s_stream, SERVER),
     S(s_allow, SERVER),
     S(s_listen, SERVER),
     S(s_adopt, SERVER),
@@ -344,6 +365,13 @@ static const function functions[] = {
     S(x_answer, EXCHANGE),
     S(x_defer, EXCHANGE),
     S(x_gone, EXCHANGE),
+    E(x_length, EXCHANGE),
+    S(x_read, EXCHANGE),
+    S(x_rstart, EXCHANGE),
+    S(x_start, EXCHANGE),
+    S(x_write, EXCHANGE),
+    S(x_room, EXCHANGE),
+    S(x_finish, EXCHANGE),
     N(x_free, EXCHANGE),
     S(cc_delivery, CLIENT_CONFIG),
     S(cc_body, CLIENT_CONFIG),

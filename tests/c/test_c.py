@@ -32,6 +32,7 @@ PROGRAMS = {
     "test_shutdown": [(d,) for d in DELIVERIES],
     "test_free": [(d,) for d in DELIVERIES],
     "test_gone": [(d,) for d in DELIVERIES],
+    "test_streaming": [(d,) for d in DELIVERIES],
     "test_fork": [()],
     "test_signals": [()],
     "test_start_faults": [()],

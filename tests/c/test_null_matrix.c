@@ -312,6 +312,13 @@ static void no_gone(hysock_exchange *exchange, void *userdata) {
     CHECK(!"a refused on_gone was called");
 }
 
+static void no_read(hysock_exchange *exchange, hysock_status status, hysock_str piece,
+                    void *userdata) {
+    (void)status;
+    (void)piece;
+    no_gone(exchange, userdata);
+}
+
 static void handler(hysock_exchange *exchange, void *userdata) {
     (void)userdata;
     hysock_str name, value;
@@ -341,10 +348,23 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED(hysock_exchange_query_at(NULL, 0, &name, &value));
     empty(hysock_exchange_header_value_at(NULL, "host", 0));
     REFUSED(hysock_exchange_answer(NULL, 200, NULL, NULL, 0, NULL));
+    hysock_str piece;
+    CHECK(hysock_exchange_content_length(NULL) == HYSOCK_UNKNOWN);
+    REFUSED(hysock_exchange_read(NULL, &piece, 0, NULL));
+    REFUSED_DROP(hysock_exchange_read_start(NULL, no_read, &drops, count_drop, NULL));
+    REFUSED(hysock_exchange_start_answer(NULL, 200, NULL, 0, NULL));
+    REFUSED(hysock_exchange_write(NULL, "x", 1, 0, NULL));
+    REFUSED_DROP(hysock_exchange_on_writable(NULL, no_gone, &drops, count_drop, NULL));
+    REFUSED(hysock_exchange_finish(NULL, NULL));
     REFUSED(hysock_exchange_defer(NULL, NULL));
     REFUSED_DROP(hysock_exchange_on_gone(NULL, no_gone, &drops, count_drop, NULL));
     hysock_exchange_free(NULL);
 
+    REFUSED(hysock_exchange_read(exchange, NULL, 0, NULL));
+    REFUSED_DROP(hysock_exchange_read_start(exchange, NULL, &drops, count_drop, NULL));
+    REFUSED(hysock_exchange_write(exchange, NULL, 1, 0, NULL));
+    REFUSED(hysock_exchange_write(exchange, "x", HYSOCK_NTS, 0, NULL));
+    REFUSED_DROP(hysock_exchange_on_writable(exchange, NULL, &drops, count_drop, NULL));
     empty(hysock_exchange_header(exchange, NULL));
     REFUSED(hysock_exchange_header_at(exchange, 0, NULL, &value));
     REFUSED(hysock_exchange_header_at(exchange, 0, &name, NULL));

@@ -1,10 +1,13 @@
 //! The answer of an exchange, in the making.
 
 use super::exchange::GoneFn;
+use super::reading::{ReadFn, Reading};
 use super::routes::Route;
 use super::userdata::Keeps;
+use super::writing::{WritableFn, Writing};
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
+use crate::runtime::delivery::Event;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -18,7 +21,7 @@ pub struct State {
     /// The answer: its headers are set one by one, the rest comes with `answer`.
     pub headers: HeaderMap,
     pub status: StatusCode,
-    pub body: Bytes,
+    pub payload: Payload,
     /// Where small bodies are copied to, again and again.
     pub space: BytesMut,
     /// The first header that was refused: the answer must not go out without it.
@@ -27,6 +30,17 @@ pub struct State {
     pub route: Option<Arc<Route>>,
     pub on_gone: Option<GoneFn>,
     pub keeps: Keeps,
+    /// Waits for a piece of the request's body; the event for it is on its way.
+    pub on_piece: Option<ReadFn>,
+    pub tells_reader: bool,
+    /// A body that was collected was read.
+    pub was_read: bool,
+    /// Of a request whose handler reads the body itself.
+    pub reading: Option<Box<Reading>>,
+    /// Of an answer whose body is written piece by piece.
+    pub writing: Option<Box<Writing>>,
+    /// Threads that wait for a change.
+    pub blocked: u32,
     /// The user has let go of it: nothing is called any more.
     pub released: bool,
     /// The connection's task, when it waits for the answer.
@@ -34,6 +48,22 @@ pub struct State {
     /// Calls that are cancelled when the exchange ends.
     pub children: Vec<Weak<dyn Child>>,
 }
+
+/// The body of an answer.
+pub enum Payload {
+    Whole(Bytes),
+    /// Written piece by piece; its length when it is known.
+    Stream(Option<u64>),
+}
+
+impl Default for Payload {
+    fn default() -> Payload {
+        Payload::Whole(Bytes::new())
+    }
+}
+
+/// Everything that would have been called.
+pub type Hooks = (Option<GoneFn>, Option<ReadFn>, Option<WritableFn>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
@@ -65,16 +95,8 @@ impl State {
         match self.stage {
             Stage::Open | Stage::Completing => Ok(()),
             Stage::Answered | Stage::Sent => Err(Error::state("the exchange was answered already")),
-            Stage::Gone => Err(Error::new(
-                Status::Closed,
-                Operation::Send,
-                "the client has closed the connection before it was answered",
-            )),
-            Stage::Late => Err(Error::new(
-                Status::Closed,
-                Operation::Send,
-                "the handler timeout has passed: the client was answered with a 503",
-            )),
+            Stage::Gone => Err(gone()),
+            Stage::Late => Err(late()),
             Stage::ShutDown => Err(shut_down()),
         }
     }
@@ -85,6 +107,47 @@ impl State {
             return Err(Error::state("the exchange is being answered"));
         }
         self.check_open()
+    }
+
+    /// It ended before its answer did.
+    pub fn is_cut(&self) -> bool {
+        matches!(self.stage, Stage::Gone | Stage::Late | Stage::ShutDown)
+    }
+
+    /// The answer has begun and its end is to come.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self.stage, Stage::Answered | Stage::Sent)
+            && self.writing.as_ref().is_some_and(|w| w.is_owed())
+    }
+
+    /// Answered, and nothing else is under way: a release has nothing to do.
+    pub fn is_quiet(&self) -> bool {
+        !self.has_hooks()
+            && self.keeps.is_empty()
+            && self.reading.is_none()
+            && self.writing.is_none()
+    }
+
+    pub fn has_hooks(&self) -> bool {
+        self.on_gone.is_some()
+            || self.on_piece.is_some()
+            || self.writing.as_ref().is_some_and(|w| w.has_hook())
+    }
+
+    /// Who is to hear of what has happened; `ended`: the answer will never be whole.
+    pub fn due_events(&mut self, ended: bool) -> Vec<Event> {
+        let due = [
+            (ended && self.on_gone.is_some(), Event::Gone),
+            (self.must_tell_reader(), Event::Read),
+            (ended && self.must_tell_writer(), Event::Writable),
+        ];
+        let due = due.into_iter().filter(|(is_due, _)| *is_due);
+        due.map(|(_, event)| event).collect()
+    }
+
+    pub fn take_hooks(&mut self) -> Hooks {
+        let on_writable = self.writing.as_mut().and_then(|w| w.take_hook());
+        (self.on_gone.take(), self.on_piece.take(), on_writable)
     }
 
     /// The user's bytes as ours.
@@ -120,8 +183,30 @@ impl State {
         self.headers.clear();
         let plain = http::HeaderValue::from_static("text/plain");
         self.headers.insert(CONTENT_TYPE, plain);
-        self.body = Bytes::from_static(text);
+        self.payload = Payload::Whole(Bytes::from_static(text));
     }
+}
+
+/// Tells the calls that hang on an exchange that it has ended.
+pub fn end_children(children: &[Weak<dyn Child>]) {
+    let children = children.iter().filter_map(Weak::upgrade);
+    children.for_each(|child| child.parent_ended());
+}
+
+pub fn gone() -> Error {
+    Error::new(
+        Status::Closed,
+        Operation::Send,
+        "the client has closed the connection before it was answered",
+    )
+}
+
+pub fn late() -> Error {
+    Error::new(
+        Status::Closed,
+        Operation::Send,
+        "the handler timeout has passed: the client was answered with a 503",
+    )
 }
 
 pub fn shut_down() -> Error {

@@ -17,6 +17,10 @@ pub enum Phase {
     Body,
     /// The user has the request.
     Handler,
+    /// The user has the request and reads the body piece by piece.
+    Reading,
+    /// The user writes the answer piece by piece, or still reads the body.
+    Streaming,
     /// The answer is being written.
     Answer,
     /// Answered early: the client may still be sending.
@@ -45,6 +49,8 @@ pub struct Clock {
     hurry: bool,
     /// Bytes received by then.
     received: Cell<u64>,
+    /// The user waits for a piece of the body.
+    wants_piece: Cell<bool>,
     /// What the peer owes us of a body.
     body: Debt,
     /// What it owes us of reading.
@@ -59,6 +65,7 @@ impl Clock {
             since: Cell::new(now),
             hurry,
             received: Cell::new(0),
+            wants_piece: Cell::new(false),
             body: Debt::default(),
             reading: Debt::default(),
         }
@@ -82,6 +89,12 @@ impl Clock {
         self.received.set(received);
     }
 
+    /// Whether a piece of a body is owed that the user reads by itself. While it is not, a peer that sends
+    /// nothing is not slow.
+    pub fn set_wants_piece(&self, wants: bool) {
+        self.wants_piece.set(wants);
+    }
+
     /// One look of the sweep.
     pub fn look(&self, now: u64, stream: &ServerStream, config: &Config) -> Option<Late> {
         let phase = self.phase.get();
@@ -97,6 +110,9 @@ impl Clock {
             Phase::Head if self.hurry && age >= REFUSED_TIME => Some(Late::Head),
             Phase::Head if over(config.head_timeout) => Some(Late::Head),
             Phase::Handler if over(config.handler_timeout) => Some(Late::Handler),
+            Phase::Reading if !self.wants_piece.get() && over(config.handler_timeout) => {
+                Some(Late::Handler)
+            }
             Phase::Linger if age >= LINGER_TIME => Some(Late::Linger),
             _ => None,
         };
@@ -104,7 +120,8 @@ impl Clock {
     }
 
     fn look_at_debts(&self, now: u64, stream: &ServerStream, config: &Config) -> Option<Late> {
-        let body = (self.phase.get() == Phase::Body).then(|| stream.received());
+        let is_owed = self.phase.get() == Phase::Body || self.wants_piece.get();
+        let body = is_owed.then(|| stream.received());
         // The kernel counts its overhead too: only that the figure moves has a meaning.
         let read = || stream.sent().wrapping_sub(stream.unsent());
         let read = stream.is_blocked().then(read);

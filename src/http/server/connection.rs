@@ -2,6 +2,7 @@
 //! lingering after an early answer.
 
 use super::clock::Phase;
+use super::inbound::Next;
 use super::link::Link;
 use super::service::Service;
 use crate::limits::LINGER_BYTES;
@@ -81,6 +82,20 @@ impl Connection {
                     link.stream.set_sink();
                     link.cut_exchange(false);
                 }
+                Phase::Reading | Phase::Streaming => match link.poll_streams(cx) {
+                    Next::Wait => return Poll::Pending,
+                    Next::Again => {}
+                    Next::Over => {
+                        link.end_exchange();
+                        link.set_phase(Phase::Answer);
+                    }
+                    Next::Forget => {
+                        link.end_exchange();
+                        link.set_phase(Phase::Idle);
+                        self.park();
+                    }
+                    Next::End => return Poll::Ready(()),
+                },
                 Phase::Answer if !link.answering.get() && !link.stream.is_blocked() => {
                     link.end_request();
                     link.set_phase(Phase::Idle);
@@ -117,8 +132,9 @@ impl Connection {
     fn end_of_http(&mut self, well: bool, cx: &mut Context<'_>) -> Poll<()> {
         let link = &self.link;
         link.shard.live.set(link.shard.live.get() - 1);
-        link.cut_exchange(false);
         self.state = State::Parked;
+        link.end_stream();
+        link.cut_exchange(false);
         link.end_request();
         let may_be_sending = link.early.get() || !well || link.stream.has_unread();
         if link.cut.get() || link.stream.is_sink() || !may_be_sending {
@@ -172,6 +188,8 @@ impl Drop for Connection {
         // Before hyper's state goes: it would take the exchange for one whose client has left.
         link.cut_exchange(link.shard.is_draining());
         drop(state);
+        link.end_stream();
+        link.exchange.take();
         link.end_request();
         link.forget();
         link.task.take();

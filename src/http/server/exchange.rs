@@ -1,26 +1,26 @@
 //! One request received, and the answer to it.
 
 use super::Server;
-use super::answer::{Stage, State, answer_status, shut_down};
+use super::answer::{Payload, Stage, State, answer_status, end_children, late, shut_down};
 use super::face::Face;
 use super::head::Head;
 use super::hooks::Hooks;
+use super::reading::Reading;
 use super::routes::Route;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
 use crate::http::headers;
 use crate::http::parent::{Child, Keep, Parent};
 use crate::runtime::Level;
-use crate::runtime::context;
-use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
+use crate::runtime::delivery::{Event, Node, Strand};
 use crate::runtime::io_thread::IoThread;
 use crate::socket::peer::Record;
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// What runs for a request. The exchange is lent to it: unless it defers, its return is the end.
 pub type Handler = Box<dyn Fn(&Arc<Exchange>) + Send + Sync>;
@@ -36,12 +36,15 @@ pub struct Exchange {
     head: Head,
     body: Collected,
     peer: Arc<Record>,
+    /// Of the request, when its body was streamed and has ended.
+    pub(super) trailers: OnceLock<Box<HeaderMap>>,
     deferred: AtomicBool,
-    /// Answered, and nobody waits to hear that the client is gone: a release has nothing to do. Written
-    /// under the lock.
+    /// Answered, and nobody waits for anything: a release has nothing to do. Written under the lock.
     pub(super) quiet: AtomicBool,
     face: Face,
     pub(super) state: Mutex<State>,
+    /// For threads that wait for a piece or for room.
+    changed: Condvar,
 }
 
 impl Exchange {
@@ -62,10 +65,12 @@ impl Exchange {
             head,
             body,
             peer,
+            trailers: OnceLock::new(),
             deferred: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             face: Face::default(),
             state: Mutex::default(),
+            changed: Condvar::new(),
         })
     }
 
@@ -77,6 +82,7 @@ impl Exchange {
             return false;
         };
         this.body = Collected::default();
+        this.trailers.take();
         *this.deferred.get_mut() = false;
         *this.quiet.get_mut() = false;
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +108,49 @@ impl Exchange {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks until `done`, or until the deadline.
+    pub(super) fn wait_until(
+        &self,
+        deadline: Option<Instant>,
+        mut done: impl FnMut(&mut State) -> bool,
+    ) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        while !done(&mut state) {
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            state.blocked += 1;
+            // Without a deadline: a turn of the loop per hour costs nothing.
+            let left = left.unwrap_or(Duration::from_secs(3600));
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.blocked -= 1;
+        }
+        state
+    }
+
+    /// Something changed that a thread may wait for.
+    pub(super) fn notify(&self, state: MutexGuard<'_, State>) {
+        let is_waited_for = state.blocked > 0;
+        drop(state);
+        if is_waited_for {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Wakes a task of the connection.
+    pub(super) fn wake(&self, task: Option<Waker>) {
+        if let Some(task) = task {
+            self.thread.wake(task);
+        }
+    }
+
+    /// The handler reads the body itself; `task` is the connection's.
+    pub(super) fn open_reading(&self, task: Waker) {
+        self.state().reading = Some(Box::new(Reading::new(task)));
     }
 
     /// `FORKED` in a forked child.
@@ -164,6 +213,18 @@ impl Exchange {
     ) -> Result<()> {
         self.check()?;
         let status = answer_status(http_status, body.is_empty())?;
+        self.seal(status, content_type, |state| {
+            Payload::Whole(state.copy_body(body))
+        })
+    }
+
+    /// The head of the answer is complete; `payload` is called only when it will be sent.
+    pub(super) fn seal(
+        self: &Arc<Self>,
+        status: StatusCode,
+        content_type: Option<&[u8]>,
+        payload: impl FnOnce(&mut State) -> Payload,
+    ) -> Result<()> {
         let content_type = content_type.map(headers::content_type).transpose()?;
         let mut state = self.state();
         state.check_unanswered()?;
@@ -175,9 +236,8 @@ impl Exchange {
         }
         let mut state = self.complete(state, status)?;
         state.status = status;
-        state.body = state.copy_body(body);
-        let quiet = state.on_gone.is_none() && state.keeps.is_empty();
-        self.quiet.store(quiet, Ordering::Release);
+        state.payload = payload(&mut state);
+        self.quiet.store(state.is_quiet(), Ordering::Release);
         self.settle(state, Stage::Answered);
         Ok(())
     }
@@ -185,13 +245,15 @@ impl Exchange {
     fn settle(&self, mut state: MutexGuard<'_, State>, stage: Stage) {
         state.stage = stage;
         let waiting = state.waiting.take();
-        let children = std::mem::take(&mut state.children);
-        drop(state);
-        if let Some(waker) = waiting {
-            self.thread.wake(waker);
-        }
-        let children = children.iter().filter_map(Weak::upgrade);
-        children.for_each(|child| child.parent_ended());
+        // An answer that is still being written keeps them.
+        let children = if state.is_unfinished() {
+            Vec::new()
+        } else {
+            std::mem::take(&mut state.children)
+        };
+        self.notify(state);
+        self.wake(waiting);
+        end_children(&children);
     }
 
     /// Keeps the exchange beyond the handler's return, until it is released.
@@ -207,28 +269,6 @@ impl Exchange {
         self.deferred.load(Ordering::Acquire)
     }
 
-    /// Runs `f` once when the client has left before it got its answer.
-    pub fn on_gone(self: &Arc<Self>, f: GoneFn) -> Result<()> {
-        self.check()?;
-        let mut state = self.state();
-        if state.on_gone.is_some() {
-            return Err(Error::state("the exchange has an on_gone callback already"));
-        }
-        match state.stage {
-            Stage::ShutDown => return Err(shut_down()),
-            Stage::Gone | Stage::Late => {
-                state.on_gone = Some(f);
-                drop(state);
-                self.post(Event::Gone);
-            }
-            _ => {
-                state.on_gone = Some(f);
-                self.quiet.store(false, Ordering::Release);
-            }
-        }
-        Ok(())
-    }
-
     /// The user is done with it: unanswered, the peer gets a 500.
     pub fn release(self: &Arc<Self>) {
         if self.quiet.load(Ordering::Acquire) || self.server.check().is_err() {
@@ -237,8 +277,18 @@ impl Exchange {
         self.give_up(true);
         let mut state = self.state();
         state.released = true;
-        let has_rest = state.on_gone.is_some() || !state.keeps.is_empty();
-        drop(state);
+        let has_rest = state.has_hooks() || !state.keeps.is_empty();
+        let was_unfinished = state.is_unfinished();
+        let reader = state.reading.as_mut().map(|reading| reading.discard());
+        let writer = state.writing.as_mut().and_then(|w| w.abandon());
+        let children = std::mem::take(&mut state.children);
+        self.notify(state);
+        self.wake(reader);
+        self.wake(writer);
+        end_children(&children);
+        if was_unfinished {
+            self.log_end("in the middle of its answer, which was cut short");
+        }
         if has_rest {
             self.post(Event::Discard);
         }
@@ -264,31 +314,14 @@ impl Exchange {
             }
         }
         self.settle(state, Stage::Answered);
+        self.log_end("without an answer, the client got a 500");
+    }
+
+    fn log_end(&self, how: &str) {
         self.server.runtime().log().write(Level::Warn, || {
-            format!(
-                "{} {}: the handler ended without an answer, the client got a 500",
-                self.head.method(),
-                String::from_utf8_lossy(self.head.path())
-            )
+            let path = String::from_utf8_lossy(self.head.path());
+            format!("{} {path}: the handler ended {how}", self.head.method())
         });
-    }
-
-    /// Posts an event; the server's end waits until it has run.
-    pub(super) fn post(self: &Arc<Self>, event: Event) {
-        self.server.hold();
-        delivery::post_own(self.clone(), event);
-    }
-
-    /// Runs the handler, or posts it to where handlers run.
-    ///
-    /// Inline needs neither strand nor hold: the strand's other events run on this thread too, after this,
-    /// and the connection holds the server.
-    pub(super) fn begin(self: &Arc<Self>, route: &Arc<Route>) {
-        if let Executor::Inline(_) = self.strand.executor() {
-            return self.run_handler(&route.handler);
-        }
-        self.state().route = Some(route.clone());
-        self.post(Event::Call);
     }
 
     /// Waits on the connection's task for the answer and makes a reply of it; `None` when nobody reads it
@@ -296,7 +329,7 @@ impl Exchange {
     pub(super) fn poll_answer<R>(
         &self,
         cx: &mut Context<'_>,
-        reply: impl FnOnce(StatusCode, HeaderMap, Bytes) -> R,
+        reply: impl FnOnce(StatusCode, HeaderMap, Payload) -> R,
     ) -> Poll<Option<R>> {
         let mut state = self.state();
         match state.stage {
@@ -305,8 +338,8 @@ impl Exchange {
                     state.stage = Stage::Sent;
                 }
                 let headers = std::mem::take(&mut state.headers);
-                let body = std::mem::take(&mut state.body);
-                Poll::Ready(Some(reply(state.status, headers, body)))
+                let payload = std::mem::take(&mut state.payload);
+                Poll::Ready(Some(reply(state.status, headers, payload)))
             }
             Stage::Open | Stage::Completing => {
                 let waiting = state.waiting.as_ref();
@@ -319,36 +352,36 @@ impl Exchange {
         }
     }
 
-    /// Ends it before it was answered: `why` is what it becomes. Says whether an answer was still owed.
+    /// Ends it before its answer's end: `why` is what it becomes. Says whether an answer was still owed.
     pub(super) fn cut(self: &Arc<Self>, why: Stage) -> bool {
         let mut state = self.state();
-        if !matches!(state.stage, Stage::Open | Stage::Completing) {
-            return false;
+        let is_completing = state.stage == Stage::Completing;
+        let is_open = is_completing || state.stage == Stage::Open;
+        let is_owed = is_open || (why != Stage::Late && state.is_unfinished());
+        match (why, &mut state.reading) {
+            (Stage::Late, Some(reading)) if is_owed => reading.fail(late()),
+            (Stage::ShutDown, Some(reading)) => reading.fail(shut_down()),
+            _ => {}
         }
-        if why == Stage::Late {
+        if is_owed && why == Stage::Late {
             state.set_late();
         }
-        // While a callback runs, this one has to wait: see `complete`.
-        let has_hook = state.on_gone.is_some() && state.stage == Stage::Open;
-        self.settle(state, why);
-        if has_hook {
-            self.post(Event::Gone);
+        if is_owed {
+            state.stage = why;
         }
-        true
-    }
-
-    fn run_handler(self: &Arc<Self>, handler: &Handler) {
-        if !self.server.is_withdrawn() {
-            context::callback(|| {
-                if self.passes() {
-                    handler(self);
-                }
-            });
+        // While a callback runs, others have to wait: see `complete`.
+        let events = if is_completing {
+            Vec::new()
+        } else {
+            state.due_events(is_owed)
+        };
+        if is_owed {
+            self.settle(state, why);
+        } else {
+            self.notify(state);
         }
-        if !self.is_deferred() {
-            self.end_keeps();
-            self.release();
-        }
+        events.into_iter().for_each(|event| self.post(event));
+        is_owed
     }
 }
 
@@ -363,75 +396,11 @@ impl Parent for Exchange {
 
     fn adopt(&self, child: Weak<dyn Child>) -> Result<()> {
         let mut state = self.state();
-        state.check_open()?;
+        if !state.is_unfinished() {
+            state.check_open()?;
+        }
         state.children.retain(|child| child.strong_count() > 0);
         state.children.push(child);
         Ok(())
-    }
-}
-
-/// An event on its way: the server's end waits for it, whatever becomes of it.
-struct Posted<'a>(&'a Arc<Server>);
-
-impl Drop for Posted<'_> {
-    fn drop(&mut self) {
-        self.0.let_go();
-    }
-}
-
-impl Node for Exchange {
-    fn strand(&self) -> &Strand {
-        &self.strand
-    }
-
-    fn deliver(self: Arc<Self>, event: Event) {
-        let _posted = Posted(&self.server);
-        match event {
-            Event::Call => {
-                let (route, late) = {
-                    let mut state = self.state();
-                    (state.route.take(), state.stage == Stage::Late)
-                };
-                match route {
-                    // Its 503 says that nothing was done.
-                    Some(_) if late => self.release(),
-                    Some(route) => self.run_handler(&route.handler),
-                    None => {}
-                }
-            }
-            Event::Gone => {
-                let (f, wanted) = {
-                    let mut state = self.state();
-                    // Answered meanwhile, or freed: nobody is to hear of it.
-                    (state.on_gone.take(), !state.released)
-                };
-                if let Some(f) = f
-                    && wanted
-                    && !self.server.is_withdrawn()
-                {
-                    context::callback(|| f(&self));
-                }
-            }
-            Event::Discard => {
-                drop(self.state().on_gone.take());
-                self.end_keeps();
-            }
-        }
-    }
-
-    fn abandon(self: Arc<Self>, event: Event) {
-        let _posted = Posted(&self.server);
-        if event == Event::Call {
-            self.give_up(false);
-            self.release();
-        }
-        if event != Event::Gone {
-            self.end_keeps();
-        }
-        let (route, on_gone) = {
-            let mut state = self.state();
-            (state.route.take(), state.on_gone.take())
-        };
-        drop((route, on_gone));
     }
 }

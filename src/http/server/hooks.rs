@@ -5,7 +5,6 @@ use super::answer::{Stage, State};
 use super::exchange::Exchange;
 use crate::error::{Error, Result};
 use crate::runtime::context;
-use crate::runtime::delivery::Event;
 use http::StatusCode;
 use std::sync::{Arc, MutexGuard};
 
@@ -96,9 +95,10 @@ impl Exchange {
         let mut state = self.state();
         if state.stage == Stage::Completing {
             state.stage = Stage::Open;
-        } else if state.on_gone.is_some() {
+        } else {
+            let events = state.due_events(true);
             drop(state);
-            self.post(Event::Gone);
+            events.into_iter().for_each(|event| self.post(event));
             state = self.state();
         }
         state.check_open()?;

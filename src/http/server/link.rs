@@ -2,10 +2,11 @@
 
 use super::access::Trace;
 use super::admission::{Place, Refused, User};
-use super::answer::Stage;
+use super::answer::{Payload, Stage};
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
 use super::head::Head;
+use super::inbound::Streams;
 use super::routes::Route;
 use super::shard::Shard;
 use super::userdata::Memory;
@@ -15,7 +16,6 @@ use crate::limits;
 use crate::runtime::delivery::Strand;
 use crate::socket::peer::Record;
 use crate::socket::stream::ServerStream;
-use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, request};
 use rustix::net::Shutdown;
 use std::cell::{Cell, RefCell};
@@ -35,7 +35,8 @@ pub struct Link {
     pub refused: Option<Refused>,
     pub index: Cell<usize>,
     pub clock: Clock,
-    exchange: RefCell<Option<Arc<Exchange>>>,
+    pub exchange: RefCell<Option<Arc<Exchange>>>,
+    pub streams: Streams,
     /// What the user keeps with the connection.
     memory: RefCell<Option<Arc<Memory>>>,
     pub task: RefCell<Option<Waker>>,
@@ -74,7 +75,8 @@ impl Link {
             index: Cell::new(index),
             clock,
             exchange: RefCell::new(None),
-            memory: RefCell::new(None),
+            streams: Streams::default(),
+            memory: RefCell::default(),
             task: RefCell::new(None),
             park: Cell::new(false),
             cut: Cell::new(false),
@@ -133,10 +135,21 @@ impl Link {
         drop(place);
     }
 
-    /// An answer of so many bytes begins.
+    /// An answer that is there as a whole begins, of so many bytes.
     pub fn begin_answer(&self, len: usize) {
-        self.set_phase(Phase::Answer);
+        let otherwise = Phase::Answer;
+        self.set_phase(self.stream_phase(Phase::Streaming, otherwise));
         self.answering.set(true);
+        self.note_bulk(len);
+    }
+
+    /// An answer that is written piece by piece begins.
+    pub fn begin_stream_answer(&self) {
+        self.set_phase(Phase::Streaming);
+        self.answering.set(true);
+    }
+
+    pub fn note_bulk(&self, len: usize) {
         if len > limits::BULK && !self.bulk.replace(true) {
             // From the next request on.
             self.park.set(true);
@@ -150,7 +163,9 @@ impl Link {
 
     /// The exchange of a request that has come.
     pub fn begin_exchange(&self, head: request::Parts, body: Collected, route: &Arc<Route>) {
-        self.set_phase(Phase::Handler);
+        let otherwise = Phase::Handler;
+        self.set_phase(self.stream_phase(Phase::Reading, otherwise));
+        self.streams.begin();
         let mut exchange = match self.shard.take_spare() {
             Some(mut spare) => {
                 spare.renew(head, body, route, &self.peer);
@@ -173,6 +188,11 @@ impl Link {
         if let Some(memory) = &*self.memory.borrow() {
             exchange.remember(memory);
         }
+        if self.streams.is_reading()
+            && let Some(task) = &*self.task.borrow()
+        {
+            exchange.open_reading(task.clone());
+        }
         self.exchange.replace(Some(exchange));
         // Nothing that a handler may call comes back to this cell: it wakes the connection's task.
         if let Some(exchange) = &*self.exchange.borrow() {
@@ -184,7 +204,7 @@ impl Link {
     pub fn poll_answer<R>(
         &self,
         cx: &mut Context<'_>,
-        reply: impl FnOnce(StatusCode, HeaderMap, Bytes) -> R,
+        reply: impl FnOnce(StatusCode, HeaderMap, Payload) -> R,
     ) -> Poll<Option<R>> {
         let exchange = self.exchange.borrow();
         exchange.as_ref().map_or(Poll::Ready(None), |exchange| {
@@ -192,7 +212,7 @@ impl Link {
         })
     }
 
-    /// The answer is on its way.
+    /// The answer is on its way, and nothing else is under way.
     pub fn end_exchange(&self) {
         let Some(mut exchange) = self.exchange.take() else {
             return;
@@ -210,19 +230,27 @@ impl Link {
         self.answering.set(false);
     }
 
-    /// The connection ends with the exchange unanswered.
-    pub fn cut_exchange(&self, shut_down: bool) {
+    /// The connection ends, or its client has left, before the answer's end. Says whether one was owed.
+    pub fn cut_exchange(&self, shut_down: bool) -> bool {
         let why = if shut_down {
             Stage::ShutDown
         } else {
             Stage::Gone
         };
-        if let Some(exchange) = self.exchange.take() {
-            if exchange.cut(why) && shut_down {
-                self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
-            }
-            drop(exchange.take_fresh());
+        let exchange = if self.streams.is_reading() {
+            self.exchange.borrow().clone()
+        } else {
+            self.exchange.take()
+        };
+        let Some(exchange) = exchange else {
+            return false;
+        };
+        let was_owed = exchange.cut(why);
+        if was_owed && shut_down {
+            self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
         }
+        drop(exchange.take_fresh());
+        was_owed
     }
 
     /// The connection has ended.

@@ -4,6 +4,7 @@ mod accept;
 mod access;
 mod admission;
 mod answer;
+mod callbacks;
 mod changes;
 mod clock;
 mod config;
@@ -13,26 +14,33 @@ mod face;
 mod head;
 mod hooks;
 mod idle;
+mod in_flight;
+mod inbound;
 mod link;
 mod listeners;
 mod metrics;
+mod outgoing;
 mod pairs;
 mod pattern;
 mod pressure;
+mod reading;
 mod routes;
 mod service;
 mod shard;
 mod stats;
 mod userdata;
 mod watch;
+mod writing;
 
 pub use access::{AccessFn, Entry};
 pub use config::Config;
 pub use exchange::{Exchange, GoneFn, Handler};
 pub use face::Face;
 pub use hooks::{AnswerFn, RequestFn};
+pub use reading::{Piece, ReadFn};
 pub use stats::Counts;
 pub use userdata::Value;
+pub use writing::WritableFn;
 
 use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
@@ -217,12 +225,26 @@ impl Server {
         path: Option<&str>,
         handler: Handler,
     ) -> Result<()> {
+        self.add_to_routes(method, path, Route::new(handler))
+    }
+
+    /// Adds a handler that reads the request's body itself; before the start only.
+    pub fn add_streaming_route(
+        &self,
+        method: Option<&str>,
+        path: Option<&str>,
+        handler: Handler,
+    ) -> Result<()> {
+        self.add_to_routes(method, path, Route::new(handler).streaming())
+    }
+
+    fn add_to_routes(&self, method: Option<&str>, path: Option<&str>, route: Route) -> Result<()> {
         self.check()?;
         let mut state = self.state();
         self.check_new(&state, "a route is added before the start")?;
         Arc::get_mut(&mut state.routes)
             .expect("shared from the start on only")
-            .add(method, path, Route::new(handler))
+            .add(method, path, route)
     }
 
     /// Sends an entry for each request to `f`; before the start only.
@@ -422,14 +444,14 @@ impl Node for Server {
     fn deliver(self: Arc<Self>, event: Event) {
         match event {
             Event::Call => self.run_access(true),
-            Event::Gone | Event::Discard => self.close(true),
+            _ => self.close(true),
         }
     }
 
     fn abandon(self: Arc<Self>, event: Event) {
         match event {
             Event::Call => self.run_access(false),
-            Event::Gone | Event::Discard => self.close(false),
+            _ => self.close(false),
         }
     }
 }

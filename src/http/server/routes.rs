@@ -18,6 +18,8 @@ pub struct Route {
     pub pattern: Option<Arc<Pattern>>,
     /// Whose requests it takes.
     pub allow: Allow,
+    /// The handler reads the body itself; it runs when the head is there.
+    pub streaming: bool,
 }
 
 impl Route {
@@ -26,6 +28,14 @@ impl Route {
             handler,
             pattern: None,
             allow: Allow::default(),
+            streaming: false,
+        }
+    }
+
+    pub fn streaming(self) -> Route {
+        Route {
+            streaming: true,
+            ..self
         }
     }
 }

@@ -1,11 +1,14 @@
 //! hyper's service: from a request's head to the exchange, and from its answer to hyper's response.
 
-use super::admission::{Refused, User};
+use super::admission::Refused;
+use super::answer::Payload;
 use super::clock::Phase;
+use super::in_flight::InFlight;
 use super::link::Link;
+use super::outgoing::{Outgoing, Stream, Written};
 use super::routes::{Found, Route};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
-use crate::limits::{TARGET_MAX, UNLIMITED};
+use crate::limits::TARGET_MAX;
 use crate::runtime::delivery::Executor;
 use bytes::Bytes;
 use http::header::{
@@ -24,16 +27,7 @@ use std::task::{Context, Poll, ready};
 
 pub struct Service(Rc<Link>);
 
-/// Tells the link when hyper has let go of the answer's body.
-pub struct Written(Rc<Link>);
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        self.0.end_answer();
-    }
-}
-
-type Reply = Response<Whole<Written>>;
+type Reply = Response<Outgoing>;
 
 impl Service {
     pub fn new(link: Rc<Link>) -> Service {
@@ -99,8 +93,7 @@ impl Service {
         Answering {
             link: self.0.clone(),
             step: Step::Refuse(Box::new(refusal)),
-            counted: false,
-            user: None,
+            in_flight: None,
         }
     }
 }
@@ -114,6 +107,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let link = &self.0;
         let has_body = !request.body().is_end_stream();
         link.count_request(&request);
+        link.begin_request();
         let route = match self.admit(&request) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(refusal, has_body),
@@ -131,8 +125,16 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             return Answering {
                 link: link.clone(),
                 step: Step::Wait,
-                counted: false,
-                user: None,
+                in_flight: None,
+            };
+        }
+        if route.streaming {
+            link.begin_stream(body);
+            link.begin_exchange(head, Collected::default(), route);
+            return Answering {
+                link: link.clone(),
+                step: Step::Wait,
+                in_flight: None,
             };
         }
         link.set_phase(Phase::Body);
@@ -148,8 +150,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 Answering {
                     link: link.clone(),
                     step: Step::Collect(collecting),
-                    counted: false,
-                    user: None,
+                    in_flight: None,
                 }
             }
             Err(error) => self.refuse(Refusal::of(&error), true),
@@ -161,10 +162,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 pub struct Answering {
     link: Rc<Link>,
     step: Step,
-    /// Counts among the requests in flight: it was not answered at once.
-    counted: bool,
-    /// Counts among this user's as well.
-    user: Option<Arc<User>>,
+    /// It was not answered at once.
+    in_flight: Option<InFlight>,
 }
 
 /// Small, since hyper moves it about: what is rare is boxed.
@@ -209,16 +208,19 @@ impl Answering {
         }
         if let Step::Wait = self.step {
             let stats = &self.link.shard().stats;
-            let reply = |status, headers, body| {
+            let reply = |status, headers, payload| {
                 self.link.count_answer(status);
-                self.reply(status, headers, body)
+                self.reply(status, headers, payload)
             };
             let reply = ready!(self.link.poll_answer(cx, reply)).unwrap_or_else(|| {
                 // For a stream that nobody reads.
                 stats.unanswered.add(1);
-                self.reply(StatusCode::NO_CONTENT, HeaderMap::new(), Bytes::new())
+                let nothing = Payload::default();
+                self.reply(StatusCode::NO_CONTENT, HeaderMap::new(), nothing)
             });
-            self.link.end_exchange();
+            if !self.link.is_streaming() {
+                self.link.end_exchange();
+            }
             self.step = Step::Done;
             return Poll::Ready(reply);
         }
@@ -227,31 +229,45 @@ impl Answering {
                 self.link.shard().stats.refusal(refusal.status);
                 self.link.count_answer(refusal.status);
                 let text = Bytes::from_static(refusal.text.as_bytes());
+                let text = Payload::Whole(text);
                 Poll::Ready(self.reply(refusal.status, refusal.headers, text))
             }
             _ => unreachable!("polled after its end"),
         }
     }
 
-    fn count_for_user(&mut self) {
-        self.user = self.link.user();
-        if let Some(user) = &self.user {
-            user.requests.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     /// Makes hyper's response.
-    fn reply(&self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Reply {
+    fn reply(&self, status: StatusCode, mut headers: HeaderMap, payload: Payload) -> Reply {
         let link = &self.link;
-        link.begin_answer(body.len());
-        let mut reply = Response::new(Whole::new(body, Written(link.clone())));
+        let mut closes = link.shard().is_draining();
+        let mut version = Version::HTTP_11;
+        let body = match payload {
+            Payload::Whole(body) => {
+                link.begin_answer(body.len());
+                if link.is_unread() && !link.stream.is_sink() {
+                    // An answer that does not wait for the request's end: nothing can follow it.
+                    link.early.set(true);
+                    closes = true;
+                }
+                Outgoing::Whole(Whole::new(body, Written::new(link.clone())))
+            }
+            Payload::Stream(length) => {
+                let exchange = link.streamed();
+                if length.is_none() && exchange.head().version() == 10 {
+                    // Ends with the connection, so it must not promise to stay.
+                    version = Version::HTTP_10;
+                }
+                link.begin_stream_answer();
+                Outgoing::Stream(Stream::new(exchange, link.clone(), length))
+            }
+        };
+        if closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let mut reply = Response::new(body);
         *reply.status_mut() = status;
         *reply.headers_mut() = headers;
-        if link.shard().is_draining() {
-            reply
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        *reply.version_mut() = version;
         reply
     }
 }
@@ -261,12 +277,8 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = self.poll_step(cx);
-        if polled.is_pending() && !std::mem::replace(&mut self.counted, true) {
-            let server = self.link.shard().server();
-            server.requests.fetch_add(1, Ordering::Relaxed);
-            if self.link.shard().config().max_requests_per_uid != UNLIMITED {
-                self.count_for_user();
-            }
+        if polled.is_pending() && self.in_flight.is_none() {
+            self.in_flight = Some(InFlight::new(&self.link));
         }
         polled.map(Ok)
     }
@@ -274,15 +286,8 @@ impl Future for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let shard = self.link.shard();
-        if self.counted {
-            shard.server().requests.fetch_sub(1, Ordering::Relaxed);
-        }
-        if let Some(user) = &self.user {
-            user.requests.fetch_sub(1, Ordering::Relaxed);
-        }
         if !matches!(self.step, Step::Done) {
-            shard.stats.unanswered.add(1);
+            self.link.shard().stats.unanswered.add(1);
         }
     }
 }

@@ -1,0 +1,119 @@
+//! The bodies that hyper sends: there as a whole, or written piece by piece.
+
+use super::exchange::Exchange;
+use super::in_flight::InFlight;
+use super::link::Link;
+use super::writing::Taken;
+use crate::http::body::Whole;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Tells the link when hyper has let go of the answer's body.
+pub struct Written(Rc<Link>);
+
+impl Written {
+    pub fn new(link: Rc<Link>) -> Written {
+        Written(link)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.0.end_answer();
+    }
+}
+
+pub enum Outgoing {
+    Whole(Whole<Written>),
+    Stream(Stream),
+}
+
+/// What a handler writes piece by piece.
+pub struct Stream {
+    exchange: Arc<Exchange>,
+    length: Option<u64>,
+    ended: bool,
+    _in_flight: InFlight,
+    written: Written,
+}
+
+impl Stream {
+    pub fn new(exchange: Arc<Exchange>, link: Rc<Link>, length: Option<u64>) -> Stream {
+        Stream {
+            exchange,
+            length,
+            ended: length == Some(0),
+            _in_flight: InFlight::new(&link),
+            written: Written::new(link),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.exchange.end_writing();
+    }
+}
+
+impl Stream {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.exchange.take_written(cx) {
+            Taken::Piece(piece, last) => {
+                self.ended = last;
+                self.written.0.note_bulk(piece.len());
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
+            Taken::Trailers(trailers) => {
+                self.ended = true;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            Taken::End => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+            Taken::Broken => {
+                // The connection's end says it, after what was written so far.
+                self.written.0.break_answer();
+                Poll::Pending
+            }
+            Taken::Nothing => Poll::Pending,
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Outgoing::Whole(body) => Pin::new(body).poll_frame(cx),
+            Outgoing::Stream(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Outgoing::Whole(body) => body.is_end_stream(),
+            Outgoing::Stream(body) => body.ended,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Outgoing::Whole(body) => body.size_hint(),
+            Outgoing::Stream(body) => body.length.map(SizeHint::with_exact).unwrap_or_default(),
+        }
+    }
+}
