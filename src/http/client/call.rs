@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub type DoneFn = Box<dyn FnOnce(&Arc<Call>, Status) + Send>;
 
 pub struct Call {
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     /// `None` when the client has no runtime.
     strand: Option<Strand>,
     /// Where it stands in the client's list, under that list's lock.
@@ -47,7 +47,7 @@ pub(super) struct State {
     /// A started call that waited for a connection: somebody has taken it from there.
     pub claimed: bool,
     pub driver: Driver,
-    deadline: Option<Instant>,
+    pub deadline: Option<Instant>,
     done: Option<DoneFn>,
 }
 
@@ -182,19 +182,20 @@ impl Call {
         let result = caller::perform(&self.client, self, deadline);
         let (result, _) = self.settle(result);
         self.client.forget(self);
-        drop(Delivered(self));
+        let keep = self.state().keep.take();
+        drop(Delivered(&self.client, keep));
         result
     }
 
     /// Sends the request and returns; `done` runs once, when the answer is there or cannot come.
     pub fn start(self: &Arc<Self>, done: DoneFn) -> Result<()> {
         self.check()?;
-        let thread = self.client.home()?.thread.clone();
+        self.client.home()?;
         {
             let mut state = self.state();
             self.begin(&mut state)?;
             state.done = Some(done);
-            state.driver = Driver::Reactor(thread, None);
+            state.driver = Driver::Reactor(None);
         }
         self.client.remember(self);
         reactor::start(&self.client, self.clone());
@@ -232,12 +233,6 @@ impl Call {
 
     pub fn deadline(&self) -> Option<Instant> {
         self.state().deadline
-    }
-
-    /// What a worker needs to begin: the deadline and the request.
-    pub fn work(&self) -> (Option<Instant>, Request<Whole>) {
-        let state = self.state();
-        (state.deadline, state.request.make())
     }
 
     pub fn timed_out(&self) -> Error {
@@ -308,14 +303,15 @@ impl Call {
     }
 }
 
-/// The last callback has run: whoever waits for it may go on.
-struct Delivered<'a>(&'a Call);
+/// The last callback has run: whoever waits for it may go on. What the call's parent kept goes after that.
+struct Delivered<'a>(
+    &'a Client,
+    #[expect(dead_code, reason = "held")] Option<Keep>,
+);
 
 impl Drop for Delivered<'_> {
     fn drop(&mut self) {
-        let keep = self.0.state().keep.take();
-        self.0.client.let_go();
-        drop(keep);
+        self.0.let_go();
     }
 }
 
@@ -327,19 +323,20 @@ impl Node for Call {
     }
 
     fn deliver(self: Arc<Self>, event: Event) {
-        let _delivered = Delivered(&self);
-        let (done, status) = {
-            let mut state = self.state();
-            let status = match &state.stage {
-                Stage::Done(Err(error)) => error.status,
-                _ => Status::Ok,
-            };
-            let run = event == Event::Call && !state.withdrawn;
-            (state.done.take(), run.then_some(status))
+        let mut state = self.state();
+        let status = match &state.stage {
+            Stage::Done(Err(error)) => error.status,
+            _ => Status::Ok,
         };
-        if let (Some(done), Some(status)) = (done, status) {
-            context::callback(|| done(&self, status));
+        let run = event == Event::Call && !state.withdrawn;
+        let delivered = Delivered(&self.client, state.keep.take());
+        let done = state.done.take();
+        drop(state);
+        match done {
+            Some(done) if run => context::callback(|| done(&self, status)),
+            done => drop(done),
         }
+        drop(delivered);
     }
 
     fn abandon(self: Arc<Self>, _: Event) {

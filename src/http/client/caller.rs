@@ -11,6 +11,7 @@ use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::fork::Mark;
 use crate::socket::connect;
 use crate::socket::stream::{Caller, CallerStream};
+use std::future::ready;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
@@ -88,7 +89,10 @@ impl CallerConnection {
         let waker = Waker::from(self.flag.clone());
         let mut cx = Context::from_waker(&waker);
         let keep = |answer| call.keep(answer);
-        let mut transfer = pin!(self.http.transfer(call.request(), max_body, keep));
+        let transfer = self
+            .http
+            .transfer(call.request(), ready(()), max_body, keep);
+        let mut transfer = pin!(transfer);
         loop {
             if let Poll::Ready(result) = transfer.as_mut().poll(&mut cx) {
                 return result;

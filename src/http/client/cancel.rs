@@ -1,15 +1,15 @@
 //! Ending a call early, and who must hear of it.
 
-use super::call::{Call, Stage};
+use super::call::{Call, Stage, State};
 use super::pool::Seat;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
-use crate::runtime::io_thread::IoThread;
 use crate::socket::stream::Caller;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+use std::time::Instant;
 
 /// What a cancel must wake.
 pub enum Driver {
@@ -20,19 +20,15 @@ pub enum Driver {
     Connect(Arc<Seat<Result<OwnedFd>>>),
     /// A thread is at work on this connection.
     Caller(Arc<Caller>),
-    /// A task of this thread works on it, or will.
-    Reactor(Arc<IoThread>, Option<Waker>),
+    /// A task of the client's I/O thread works on it, or will.
+    Reactor(Option<Waker>),
 }
 
 impl Call {
     /// Ends the call early, from any thread. Nothing happens to one that has ended.
     pub fn cancel(&self) -> Result<()> {
         self.check()?;
-        self.end_with(Error::new(
-            Status::Cancelled,
-            Operation::None,
-            "the call was cancelled",
-        ));
+        self.end_with(cancelled());
         Ok(())
     }
 
@@ -55,11 +51,7 @@ impl Call {
             Driver::Seat(seat) => seat.leave(),
             Driver::Connect(seat) => seat.leave(),
             Driver::Caller(caller) => caller.shutdown(),
-            Driver::Reactor(thread, waker) => {
-                if let Some(waker) = waker.take() {
-                    thread.wake(waker);
-                }
-            }
+            Driver::Reactor(waker) => self.wake(waker.take()),
         }
     }
 
@@ -98,21 +90,20 @@ impl Call {
     /// Takes a call that waits for a connection; only the first who asks gets it.
     pub fn claim(&self) -> bool {
         let mut state = self.state();
-        if let Driver::Reactor(thread, waker) = &mut state.driver
-            && let Some(waker) = waker.take()
-        {
+        if let Driver::Reactor(waker) = &mut state.driver {
             // Its watch ends.
-            thread.wake(waker);
+            self.wake(waker.take());
         }
         !std::mem::replace(&mut state.claimed, true)
     }
 
     /// For the watch over a waiting call: whether it was claimed, or the cancel's error.
-    pub fn poll_claimed(&self, thread: &Arc<IoThread>, waker: &Waker) -> Result<bool> {
-        if self.state().claimed {
+    pub fn poll_claimed(&self, waker: &Waker) -> Result<bool> {
+        let mut state = self.state();
+        if state.claimed {
             return Ok(true);
         }
-        self.poll_cancelled(thread, waker)?;
+        state.work_by(waker)?;
         Ok(false)
     }
 
@@ -121,18 +112,40 @@ impl Call {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// For the task that works on it: the cancel's error, or its waker is kept.
-    pub fn poll_cancelled(&self, thread: &Arc<IoThread>, waker: &Waker) -> Result<()> {
-        let mut state = self.state();
-        if let Some(error) = &state.cancelled {
-            return Err(error.clone());
-        }
-        match &mut state.driver {
-            Driver::Reactor(_, Some(known)) if known.will_wake(waker) => {}
-            driver => *driver = Driver::Reactor(thread.clone(), Some(waker.clone())),
-        }
-        Ok(())
+    /// Why a call that was cut ends.
+    pub fn cut_error(&self) -> Error {
+        self.state().cancelled.clone().unwrap_or_else(cancelled)
     }
+
+    /// The work on it begins: the deadline. A cancel wakes `waker` from now on.
+    pub fn enter(&self, waker: &Waker) -> Result<Option<Instant>> {
+        let mut state = self.state();
+        state.work_by(waker)?;
+        Ok(state.deadline)
+    }
+
+    fn wake(&self, waker: Option<Waker>) {
+        if let (Some(waker), Some(home)) = (waker, &self.client.home) {
+            home.thread.wake(waker);
+        }
+    }
+}
+
+impl State {
+    /// For the task that works on it: the cancel's error, or its waker is kept.
+    fn work_by(&mut self, waker: &Waker) -> Result<()> {
+        match &self.cancelled {
+            Some(error) => Err(error.clone()),
+            None => {
+                self.driver = Driver::Reactor(Some(waker.clone()));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(Status::Cancelled, Operation::None, "the call was cancelled")
 }
 
 impl Child for Call {

@@ -56,7 +56,16 @@ impl Processes {
     }
 
     /// What there is in this process.
+    #[inline]
     pub fn here(&self) -> Result<&Process> {
+        if self.mark.is_foreign() {
+            return self.in_child();
+        }
+        Ok(&self.here)
+    }
+
+    #[cold]
+    fn in_child(&self) -> Result<&Process> {
         let mut processes = self;
         while processes.mark.is_foreign() {
             processes = match processes.child.get() {

@@ -5,7 +5,7 @@ use super::call::Call;
 use super::worker::Worker;
 use super::{Client, Home};
 use crate::limits::SWEEP;
-use crate::runtime::io_thread::{IoThread, Post};
+use crate::runtime::io_thread::Post;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -21,7 +21,6 @@ thread_local! {
 /// A client's connections on its I/O thread.
 pub struct Local {
     pub client: Arc<Client>,
-    pub thread: Arc<IoThread>,
     /// The last one to become idle is the first to work again.
     pub idle: RefCell<Vec<Rc<Idle>>>,
     pub workers: Cell<usize>,
@@ -44,8 +43,9 @@ pub enum Order {
 impl Idle {
     fn give(&self, order: Order) {
         self.order.set(Some(order));
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
+        self.since.set(None);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }
@@ -54,7 +54,7 @@ impl Idle {
 pub fn start(client: &Arc<Client>, call: Arc<Call>) {
     let Some(home) = &client.home else { return };
     if home.thread.is_current() {
-        return Local::of(client, home).start(call);
+        return Local::of(client).start(call);
     }
     on_home(client, move |local| local.start(call));
 }
@@ -104,15 +104,13 @@ fn on_home(client: &Arc<Client>, f: impl FnOnce(&Rc<Local>) + Send + 'static) {
 fn on_thread(client: &Arc<Client>, home: &Home, f: impl FnOnce(&Rc<Local>) + Send + 'static) {
     let client = client.clone();
     home.thread.post(Post::Run(Box::new(move || {
-        if let Some(home) = &client.home {
-            f(&Local::of(&client, home));
-        }
+        f(&Local::of(&client));
     })));
 }
 
 impl Local {
     /// The client's state on this thread, made at its first use.
-    fn of(client: &Arc<Client>, home: &Home) -> Rc<Local> {
+    fn of(client: &Arc<Client>) -> Rc<Local> {
         LOCALS.with_borrow_mut(|locals| {
             if let Some(local) = locals
                 .iter()
@@ -122,7 +120,6 @@ impl Local {
             }
             let local = Rc::new(Local {
                 client: client.clone(),
-                thread: home.thread.clone(),
                 idle: RefCell::default(),
                 workers: Cell::new(0),
                 sweeping: Cell::new(false),
@@ -173,7 +170,7 @@ impl Local {
 
     /// Watches over a call that waits for a connection: a cancel or its deadline ends it there.
     async fn watch(self: Rc<Self>, call: Arc<Call>) {
-        let claimed = poll_fn(|cx| match call.poll_claimed(&self.thread, cx.waker()) {
+        let claimed = poll_fn(|cx| match call.poll_claimed(cx.waker()) {
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),

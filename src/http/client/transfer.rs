@@ -7,7 +7,7 @@ use http::{Request, response};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::{Read, Write};
 use std::error::Error as _;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -68,18 +68,22 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         }
     }
 
-    /// Sends `request`; `keep` gets the whole answer.
+    /// Sends `request`, its first byte after `pause`; `keep` gets the whole answer.
     pub async fn transfer(
         &mut self,
         request: Request<Whole>,
+        pause: impl Future<Output = ()>,
         max_body: u64,
         keep: impl FnOnce(Answer),
     ) -> Result<(), Failure> {
         let mut response = pin!(self.sender.send_request(request));
         let connection = &mut self.connection;
+        pause.await;
+        // All that comes, comes by driving the connection right here, so nobody else needs to be woken.
+        let mut arrived = Context::from_waker(Waker::noop());
         let response = poll_fn(|cx| {
             drive(connection, cx);
-            response.as_mut().poll(cx)
+            response.as_mut().poll(&mut arrived)
         })
         .await
         .map_err(Failure::Http)?;
@@ -87,13 +91,13 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         let mut collect = Collect::new(incoming, max_body).map_err(Failure::from)?;
         let body = poll_fn(|cx| {
             loop {
-                if let Poll::Ready(body) = collect.poll(cx) {
+                if let Poll::Ready(body) = collect.poll(&mut arrived) {
                     return Poll::Ready(body);
                 }
                 // Taking a piece has made room for the next one.
                 let before = collect.collected();
                 drive(connection, cx);
-                match collect.poll(cx) {
+                match collect.poll(&mut arrived) {
                     Poll::Ready(body) => return Poll::Ready(body),
                     Poll::Pending if collect.collected() == before => return Poll::Pending,
                     Poll::Pending => {}

@@ -7,7 +7,6 @@ use super::pool::Next;
 use super::reactor::{Idle, Local, Order, run_in_free_place};
 use super::transfer::{Http, Progress};
 use crate::error::{Error, Operation, Result, Status};
-use crate::runtime::io_thread::IoThread;
 use crate::socket::connect;
 use crate::socket::stream::ClientStream;
 use std::future::{Future, poll_fn};
@@ -31,23 +30,20 @@ impl Worker {
     /// Runs `call` to its end; the connection is kept when it can be used again.
     pub async fn run(&mut self, call: &Arc<Call>) -> Result<()> {
         let client = self.local.client.clone();
-        let (deadline, request) = call.work();
-        let mut request = Some(request);
+        let deadline = poll_fn(|cx| Poll::Ready(call.enter(cx.waker()))).await?;
         loop {
             let reused = self.connection.is_some();
             if !reused {
-                let fd = self
-                    .limit(call, deadline, open(&client, deadline))
-                    .await??;
+                let fd = limit(call, deadline, open(&client, deadline)).await??;
                 self.connection = Some(attach(fd)?);
             }
             let (http, stream) = self.connection.as_mut().expect("made above");
             stream.begin_request();
             let before = stream.received();
             let keep = |answer| call.keep(answer);
-            let request = request.take().unwrap_or_else(|| call.request());
-            let transfer = http.transfer(request, client.config.max_body, keep);
-            let result = limit(&self.local.thread, call, deadline, transfer).await;
+            let max_body = client.config.max_body;
+            let transfer = http.transfer(call.request(), others_first(), max_body, keep);
+            let result = limit(call, deadline, transfer).await;
             let (http, stream) = self.connection.as_mut().expect("made above");
             let progress = Progress {
                 sent: stream.has_sent(),
@@ -67,15 +63,6 @@ impl Worker {
         }
     }
 
-    async fn limit<T>(
-        &self,
-        call: &Arc<Call>,
-        deadline: Option<Instant>,
-        f: impl Future<Output = T>,
-    ) -> Result<T> {
-        limit(&self.local.thread, call, deadline, f).await
-    }
-
     fn close(&mut self) {
         if let Some((http, stream)) = self.connection.take() {
             drop(http);
@@ -84,7 +71,6 @@ impl Worker {
     }
 
     pub fn go_idle(&self) {
-        self.idle.since.set(Some(Instant::now()));
         self.local.idle.borrow_mut().push(self.idle.clone());
         self.local.count_idle();
         if !self.local.sweeping.replace(true) {
@@ -121,14 +107,10 @@ impl Worker {
             if let Some(order) = idle.order.take() {
                 return Poll::Ready(Some(order));
             }
-            let mut waker = idle.waker.borrow_mut();
-            if !waker
-                .as_ref()
-                .is_some_and(|waker| waker.will_wake(cx.waker()))
-            {
-                *waker = Some(cx.waker().clone());
+            if idle.since.get().is_none() {
+                idle.since.set(Some(Instant::now()));
             }
-            drop(waker);
+            idle.waker.replace(Some(cx.waker().clone()));
             http.poll_ended(cx).map(|()| None)
         })
         .await;
@@ -159,30 +141,33 @@ impl Drop for Worker {
     }
 }
 
-/// `f`, ended by the call's cancel or its deadline.
+/// Lets the tasks of this thread that are ready go first. So a turn takes in all that has come before it
+/// sends anything, and what it sends comes close together: the peer is woken once for much, not for each.
+async fn others_first() {
+    let mut others = true;
+    poll_fn(|cx| {
+        if !std::mem::take(&mut others) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// `f`, ended by the call's cancel or its deadline. The call has this task's waker.
 async fn limit<T>(
-    thread: &Arc<IoThread>,
     call: &Arc<Call>,
     deadline: Option<Instant>,
     f: impl Future<Output = T>,
 ) -> Result<T> {
     let mut f = pin!(f);
-    // A worker's task has one waker for its life: it is left with the call once.
-    let mut known = false;
     let cancellable = poll_fn(|cx| {
         // First: a call that was cancelled before it began is not sent.
-        if !call.is_cut()
-            && let Poll::Ready(value) = f.as_mut().poll(cx)
-        {
-            return Poll::Ready(Ok(value));
+        if call.is_cut() {
+            return Poll::Ready(Err(call.cut_error()));
         }
-        if !known || call.is_cut() {
-            known = true;
-            if let Err(error) = call.poll_cancelled(thread, cx.waker()) {
-                return Poll::Ready(Err(error));
-            }
-        }
-        Poll::Pending
+        f.as_mut().poll(cx).map(Ok)
     });
     match deadline {
         None => cancellable.await,
