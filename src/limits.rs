@@ -116,6 +116,8 @@ pub const REFUSED_TIME: Duration = Duration::from_secs(2);
 pub const REFUSED_LOG_PAUSE: Duration = Duration::from_secs(10);
 /// Exchanges that an I/O thread keeps for the next requests.
 pub const SPARE_EXCHANGES: usize = 64;
+/// Calls that a client keeps on its I/O thread for those that are made there.
+pub const SPARE_CALLS: usize = 64;
 /// Connections per I/O thread that keep their HTTP state between requests; the longest idle ones beyond
 /// that, and all that were idle for [`PARK_AFTER`], keep only their descriptor.
 pub const LIVE_CONNECTIONS: usize = 128;

@@ -73,7 +73,11 @@ pub unsafe extern "C" fn hysock_call_new(
                 text_len("target", target, target_len)?,
             )
         };
-        call.set(handle::give(Call::new(&client, method, target)?)?);
+        let made = Call::new(&client, method, target)?;
+        call.set(match made.kept() {
+            Some(kept) => handle::give_again(made.clone(), kept)?,
+            None => handle::give(made)?,
+        });
         Ok(())
     })
 }

@@ -18,7 +18,7 @@ use super::status::{HYSOCK_OK, hysock_status};
 use super::timer::hysock_timer;
 use super::token;
 use crate::error::{Error, Operation, Result, Status};
-use crate::http::server::Face;
+use crate::http::Kept;
 use crate::http::{client, server};
 use crate::runtime;
 use crate::socket::listener::ListenerOptions;
@@ -337,15 +337,9 @@ pub fn give<C: Noun>(object: Arc<C::Object>) -> Result<*mut C> {
     give_or(object, |_| ())
 }
 
-/// Like [`give`], for an object that is given again and again: it keeps its slot, in `face`.
-pub fn give_again<C: Noun>(object: Arc<C::Object>, face: &Face) -> Result<*mut C> {
-    let pointer: *mut C = place_again(object, face)?;
-    face.set_name(pointer.addr());
-    Ok(pointer)
-}
-
-fn place_again<C: Noun>(object: Arc<C::Object>, face: &Face) -> Result<*mut C> {
-    let slot = face.kept.get_or_init(|| {
+/// Like [`give`], for an object that is given again and again: it keeps its slot, in `kept`.
+pub fn give_again<C: Noun>(object: Arc<C::Object>, kept: &Kept) -> Result<*mut C> {
+    let slot = kept.get_or_init(|| {
         let reserve = !cfg!(hysock_no_reuse);
         Box::new(reserve.then(|| TABLE.reserve(C::KIND as u32)).flatten())
     });

@@ -30,7 +30,12 @@ impl<'a> Lent<'a> {
         let left = face.take_name().and_then(handle::by_number);
         let pointer = match left {
             Some(pointer) => pointer,
-            None => handle::give_again(exchange.clone(), face).ok()?,
+            None => {
+                let pointer: *mut hysock_exchange =
+                    handle::give_again(exchange.clone(), &face.kept).ok()?;
+                face.set_name(pointer.addr());
+                pointer
+            }
         };
         Some(Lent { exchange, pointer })
     }

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 
 /// First reservation for a body of announced length; more grows as bytes arrive.
 const FIRST: u64 = 64 * 1024;
+/// Memory up to this is kept for the next body.
+const ROOM: usize = 4 * 1024;
 
 /// A body that is there as a whole. `G` is dropped with it: how its owner learns that it was handed to
 /// the socket.
@@ -69,14 +71,22 @@ pub struct Collect {
 impl Collect {
     /// Refuses at once a body that is announced as longer than `limit`.
     pub fn new(incoming: Incoming, limit: u64) -> Result<Collect, Uncollected> {
+        Collect::into(incoming, limit, Collected::default())
+    }
+
+    /// Like [`Collect::new`], in the memory of `used`.
+    pub fn into(incoming: Incoming, limit: u64, used: Collected) -> Result<Collect, Uncollected> {
         let announced = incoming.size_hint();
         if announced.lower() > limit {
             return Err(Uncollected::TooLarge);
         }
         let first = announced.lower().min(FIRST) as usize;
+        let mut bytes = used.0;
+        bytes.clear();
+        bytes.reserve(first + 1);
         Ok(Collect {
             incoming,
-            bytes: Vec::with_capacity(first + 1),
+            bytes,
             limit,
         })
     }
@@ -117,6 +127,15 @@ impl Collected {
     /// A body of no bytes, which is not the same as no body.
     pub fn empty() -> Collected {
         Collected(vec![0])
+    }
+
+    /// Keeps the memory, if it is not large, without what is in it.
+    pub fn into_room(mut self) -> Collected {
+        if self.0.capacity() > ROOM {
+            return Collected::default();
+        }
+        self.0.clear();
+        self
     }
 
     pub fn as_bytes(&self) -> Option<&[u8]> {

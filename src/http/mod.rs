@@ -5,3 +5,10 @@ pub mod client;
 pub mod headers;
 pub mod parent;
 pub mod server;
+
+use std::any::Any;
+use std::sync::OnceLock;
+
+/// What the layer above keeps with an exchange or a call: it outlives the request, since both are used
+/// again.
+pub type Kept = OnceLock<Box<dyn Any + Send + Sync>>;

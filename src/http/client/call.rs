@@ -1,12 +1,14 @@
 //! One request sent, and the answer received.
 
 use super::cancel::Driver;
+use super::reactor::Local;
 use super::request::Template;
 use super::transfer::{Answer, Progress};
 use super::{Client, lock};
 use super::{caller, reactor};
 use crate::error::{Error, Operation, Result, Status};
-use crate::http::body::Whole;
+use crate::http::Kept;
+use crate::http::body::{Collected, Whole};
 use crate::http::headers;
 use crate::http::parent::{Keep, Parent};
 use crate::runtime::context;
@@ -23,10 +25,12 @@ pub type DoneFn = Box<dyn FnOnce(&Arc<Call>, Status) + Send>;
 
 pub struct Call {
     pub(super) client: Arc<Client>,
+    /// From the first time on that it is used again.
+    kept: Option<Kept>,
     /// `None` when the client has no runtime.
     strand: Option<Strand>,
-    /// Where it stands in the client's list, under that list's lock.
-    place: AtomicUsize,
+    /// Where it stands in the list of those that run, under that list's lock or on its thread.
+    pub(super) place: AtomicUsize,
     /// Cancelled, for a look without the lock.
     pub(super) cut: AtomicBool,
     state: Mutex<State>,
@@ -37,6 +41,8 @@ pub struct Call {
 pub(super) struct State {
     pub stage: Stage,
     request: Template,
+    /// The last answer's body, of a call that is used again.
+    body_room: Collected,
     timeout: Option<Duration>,
     refused: Option<Error>,
     parent: Option<Arc<dyn Parent>>,
@@ -51,6 +57,40 @@ pub(super) struct State {
     done: Option<DoneFn>,
 }
 
+impl State {
+    fn new(request: Template, timeout: Option<Duration>) -> State {
+        State {
+            stage: Stage::New,
+            request,
+            body_room: Collected::default(),
+            timeout,
+            refused: None,
+            parent: None,
+            keep: None,
+            cancelled: None,
+            withdrawn: false,
+            claimed: false,
+            driver: Driver::None,
+            deadline: None,
+            done: None,
+        }
+    }
+
+    /// The call has ended and was delivered: makes the state a new one's again, without the request.
+    fn reset(&mut self, answer: Option<Answer>) {
+        self.stage = Stage::New;
+        let (headers, body) = answer
+            .map(|answer| (answer.head.headers, answer.body))
+            .unzip();
+        self.request.reset(headers);
+        self.body_room = body.unwrap_or_default().into_room();
+        self.refused = None;
+        self.cancelled = None;
+        self.withdrawn = false;
+        self.claimed = false;
+    }
+}
+
 pub(super) enum Stage {
     New,
     Running,
@@ -60,32 +100,54 @@ pub(super) enum Stage {
 impl Call {
     pub fn new(client: &Arc<Client>, method: &[u8], target: &[u8]) -> Result<Arc<Call>> {
         client.check()?;
-        let request = Template::new(method, target)?;
+        if let Some(mut spare) = Local::take_spare(client) {
+            spare.renew(method, target)?;
+            return Ok(spare);
+        }
         let strand = client
             .home
             .as_ref()
             .map(|home| Strand::new(home.executor.clone()));
         Ok(Arc::new(Call {
             client: client.clone(),
+            kept: None,
             strand,
             place: AtomicUsize::new(0),
             cut: AtomicBool::new(false),
-            state: Mutex::new(State {
-                stage: Stage::New,
-                request,
-                timeout: client.config.timeout,
-                refused: None,
-                parent: None,
-                keep: None,
-                cancelled: None,
-                withdrawn: false,
-                claimed: false,
-                driver: Driver::None,
-                deadline: None,
-                done: None,
-            }),
+            state: Mutex::new(State::new(
+                Template::new(method, target)?,
+                client.config.timeout,
+            )),
             answer: OnceLock::new(),
         }))
+    }
+
+    /// Makes a call that has ended ready to be another one, which costs no allocation then; `false` when
+    /// somebody still holds it.
+    pub(super) fn recycle(self: &mut Arc<Self>) -> bool {
+        let Some(this) = Arc::get_mut(self) else {
+            return false;
+        };
+        let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let answer = this.answer.take();
+        state.reset(answer);
+        *this.cut.get_mut() = false;
+        this.kept.get_or_insert_default();
+        true
+    }
+
+    /// Makes a recycled call a new one.
+    fn renew(self: &mut Arc<Self>, method: &[u8], target: &[u8]) -> Result<()> {
+        let this = Arc::get_mut(self).expect("recycled, so nobody else has it");
+        let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.timeout = this.client.config.timeout;
+        state.request.renew(method, target)
+    }
+
+    /// Where the layer above keeps what is for this call and for those that it will be; only for calls that
+    /// are used again.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -197,7 +259,6 @@ impl Call {
             state.done = Some(done);
             state.driver = Driver::Reactor(None);
         }
-        self.client.remember(self);
         reactor::start(&self.client, self.clone());
         Ok(())
     }
@@ -205,7 +266,6 @@ impl Call {
     /// Ends a started call: keeps the result and runs `done`.
     pub fn finish(self: &Arc<Self>, result: Result<()>) {
         let (_, parent) = self.settle(result);
-        self.client.forget(self);
         let node: Arc<dyn Node> = self.clone();
         let owner = match parent {
             Some(parent) => parent.node(),
@@ -245,9 +305,11 @@ impl Call {
         Error::new(Status::TimedOut, Operation::Receive, message)
     }
 
-    /// The request, made anew for each try.
-    pub fn request(&self) -> Request<Whole> {
-        self.state().request.make()
+    /// The request, made anew for each try, and room for its answer's body.
+    pub fn request(&self) -> (Request<Whole>, Collected) {
+        let mut state = self.state();
+        let room = std::mem::take(&mut state.body_room);
+        (state.request.make(), room)
     }
 
     /// Whether a request that failed on a connection with a past may be sent again on a new one: nothing of
@@ -328,7 +390,7 @@ impl Node for Call {
             Stage::Done(Err(error)) => error.status,
             _ => Status::Ok,
         };
-        let run = event == Event::Call && !state.withdrawn;
+        let run = event == Event::Call && !state.withdrawn && !self.client.is_withdrawn();
         let delivered = Delivered(&self.client, state.keep.take());
         let done = state.done.take();
         drop(state);
@@ -345,21 +407,21 @@ impl Node for Call {
 }
 
 impl Client {
-    /// Keeps track of a call that runs, so that the client's end can end it.
+    /// Keeps track of a call that is performed, so that the client's end can end it.
     fn remember(&self, call: &Arc<Call>) {
         let Ok(here) = self.here() else { return };
-        let mut running = lock(&here.running);
+        let mut running = lock(&here.performed);
         call.place.store(running.len(), Ordering::Relaxed);
         running.push(call.clone());
         drop(running);
-        if self.is_ending() {
-            call.cut();
+        if self.is_cut() {
+            self.cut_short(call);
         }
     }
 
     fn forget(&self, call: &Call) {
         let Ok(here) = self.here() else { return };
-        let mut running = lock(&here.running);
+        let mut running = lock(&here.performed);
         let place = call.place.load(Ordering::Relaxed);
         let gone = running.swap_remove(place);
         if let Some(moved) = running.get(place) {

@@ -88,11 +88,7 @@ impl CallerConnection {
         self.caller.begin_request();
         let waker = Waker::from(self.flag.clone());
         let mut cx = Context::from_waker(&waker);
-        let keep = |answer| call.keep(answer);
-        let transfer = self
-            .http
-            .transfer(call.request(), ready(()), max_body, keep);
-        let mut transfer = pin!(transfer);
+        let mut transfer = pin!(self.http.transfer(call, ready(()), max_body));
         loop {
             if let Poll::Ready(result) = transfer.as_mut().poll(&mut cx) {
                 return result;

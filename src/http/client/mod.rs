@@ -67,6 +67,10 @@ pub struct Client {
     config: Config,
     processes: Processes,
     ending: AtomicBool,
+    /// Calls do not run to their end any more.
+    cut: AtomicBool,
+    /// Completions do not run any more.
+    withdrawn: AtomicBool,
 }
 
 impl Client {
@@ -101,6 +105,8 @@ impl Client {
             config: config.clone(),
             processes: Processes::new(Mark::here()?),
             ending: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
         });
         if let Some(runtime) = runtime {
             runtime.add_member(client.clone())?;
@@ -155,9 +161,12 @@ impl Client {
         }
     }
 
-    fn running(&self) -> Vec<Arc<Call>> {
-        self.here()
-            .map_or_else(|_| Vec::new(), |here| lock(&here.running).clone())
+    fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
     }
 
     /// Begins the end: calls that run have until the drain's deadline, new ones are refused.
@@ -187,17 +196,31 @@ impl Client {
         }
     }
 
-    fn cancel_all(&self) {
-        self.running().iter().for_each(|call| call.cut());
+    fn cancel_all(self: &Arc<Self>) {
+        // Before the list is read: a call that comes later sees it.
+        self.cut.store(true, Ordering::Release);
+        if let Ok(here) = self.here() {
+            let performed = lock(&here.performed).clone();
+            performed.iter().for_each(|call| self.cut_short(call));
+        }
+        reactor::cut(self);
+    }
+
+    fn cut_short(&self, call: &Call) {
+        if self.is_withdrawn() {
+            call.withdraw();
+        } else {
+            call.cut();
+        }
     }
 
     /// Returns when no callback of the client runs or will run.
-    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+    pub fn wait(self: &Arc<Self>, timeout: Option<Duration>) -> Result<()> {
         self.check()?;
         context::check_may_wait("hysock_client_wait")?;
         let deadline = deadline_after(timeout);
         let open = match &self.home {
-            Some(_) => runtime::wait_for(self, deadline)?,
+            Some(_) => runtime::wait_for(&**self, deadline)?,
             None => self.wait_without_runtime(deadline)?,
         };
         if open {
@@ -207,7 +230,7 @@ impl Client {
     }
 
     /// The end of a drain cancels what still runs.
-    fn wait_without_runtime(&self, deadline: Option<Instant>) -> Result<bool> {
+    fn wait_without_runtime(self: &Arc<Self>, deadline: Option<Instant>) -> Result<bool> {
         let here = self.here()?;
         let drain = *lock(&here.drain_until);
         if let Some(drain) = drain
@@ -227,7 +250,7 @@ impl Client {
     }
 
     fn withdraw_all(self: &Arc<Self>) {
-        self.running().iter().for_each(|call| call.withdraw());
+        self.withdrawn.store(true, Ordering::Release);
         self.end(Some(Duration::ZERO));
     }
 }

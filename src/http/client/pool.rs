@@ -31,8 +31,8 @@ pub struct Process {
     pub gate: Gate,
     /// Calls that were begun and not delivered, and one until the end begins.
     pub holds: AtomicUsize,
-    /// Calls that were begun and have not ended; each knows its place.
-    pub running: Mutex<Vec<Arc<Call>>>,
+    /// Calls that calling threads are at; each knows its place. I/O threads have lists of their own.
+    pub performed: Mutex<Vec<Arc<Call>>>,
     /// When a shutdown's drain is over.
     pub drain_until: Mutex<Option<Instant>>,
 }

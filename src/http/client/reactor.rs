@@ -4,7 +4,8 @@
 use super::call::Call;
 use super::worker::Worker;
 use super::{Client, Home};
-use crate::limits::SWEEP;
+use crate::error::Result;
+use crate::limits::{SPARE_CALLS, SWEEP};
 use crate::runtime::io_thread::Post;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -24,6 +25,11 @@ pub struct Local {
     /// The last one to become idle is the first to work again.
     pub idle: RefCell<Vec<Rc<Idle>>>,
     pub workers: Cell<usize>,
+    /// Started calls that have come here and not ended; each knows its place.
+    running: RefCell<Vec<Arc<Call>>>,
+    /// Calls that have ended, for the next ones: the one used last is the first again, while its memory is
+    /// still at hand.
+    spares: RefCell<Vec<Arc<Call>>>,
     pub sweeping: Cell<bool>,
 }
 
@@ -73,6 +79,18 @@ pub fn give_up_idle(client: &Arc<Client>) {
     });
 }
 
+/// Every call here is cut short; those that are still on their way see it when they come.
+pub fn cut(client: &Arc<Client>) {
+    let Some(home) = &client.home else { return };
+    let client = client.clone();
+    home.thread.post(Post::Run(Box::new(move || {
+        if let Some(local) = Local::find(&client) {
+            let running = local.running.borrow().clone();
+            running.iter().for_each(|call| client.cut_short(call));
+        }
+    })));
+}
+
 /// The client ends: idle connections close, calls get until the drain's deadline.
 pub fn end(client: &Arc<Client>, home: &Home, drain: Option<Duration>) {
     let weak = Arc::downgrade(client);
@@ -111,21 +129,29 @@ fn on_thread(client: &Arc<Client>, home: &Home, f: impl FnOnce(&Rc<Local>) + Sen
 impl Local {
     /// The client's state on this thread, made at its first use.
     fn of(client: &Arc<Client>) -> Rc<Local> {
+        if let Some(local) = Self::find(client) {
+            return local;
+        }
         LOCALS.with_borrow_mut(|locals| {
-            if let Some(local) = locals
-                .iter()
-                .find(|local| Arc::ptr_eq(&local.client, client))
-            {
-                return local.clone();
-            }
             let local = Rc::new(Local {
                 client: client.clone(),
                 idle: RefCell::default(),
                 workers: Cell::new(0),
+                running: RefCell::default(),
+                spares: RefCell::default(),
                 sweeping: Cell::new(false),
             });
             locals.push(local.clone());
             local
+        })
+    }
+
+    fn find(client: &Arc<Client>) -> Option<Rc<Local>> {
+        LOCALS.with_borrow(|locals| {
+            let mut locals = locals.iter();
+            locals
+                .find(|local| Arc::ptr_eq(&local.client, client))
+                .cloned()
         })
     }
 
@@ -157,14 +183,55 @@ impl Local {
         }
     }
 
+    fn remember(&self, call: &Arc<Call>) {
+        let mut running = self.running.borrow_mut();
+        call.place.store(running.len(), Ordering::Relaxed);
+        running.push(call.clone());
+    }
+
+    /// A call that is used no more, on the client's I/O thread.
+    pub fn take_spare(client: &Arc<Client>) -> Option<Arc<Call>> {
+        LOCALS.with_borrow(|locals| {
+            let mut locals = locals.iter();
+            let local = locals.find(|local| Arc::ptr_eq(&local.client, client))?;
+            local.spares.borrow_mut().pop()
+        })
+    }
+
+    fn keep_spare(&self, call: Arc<Call>) {
+        let mut spares = self.spares.borrow_mut();
+        if spares.len() < SPARE_CALLS {
+            spares.push(call);
+        }
+    }
+
+    fn finish(&self, mut call: Arc<Call>, result: Result<()>) {
+        let mut running = self.running.borrow_mut();
+        let place = call.place.load(Ordering::Relaxed);
+        running.swap_remove(place);
+        if let Some(moved) = running.get(place) {
+            moved.place.store(place, Ordering::Relaxed);
+        }
+        drop(running);
+        call.finish(result);
+        // Freed in its completion, as a rule.
+        if call.recycle() {
+            self.keep_spare(call);
+        }
+    }
+
     fn start(self: &Rc<Self>, call: Arc<Call>) {
+        self.remember(&call);
+        if self.client.is_cut() {
+            self.client.cut_short(&call);
+        }
         if let Some(idle) = self.pop_idle() {
             return idle.give(Order::Run(call));
         }
         match self.client.pool() {
             Ok(pool) if pool.find_for_reactor(&self.client, &call) => self.spawn(call),
             Ok(_) => drop(tokio::task::spawn_local(self.clone().watch(call))),
-            Err(error) => call.finish(Err(error)),
+            Err(error) => self.finish(call, Err(error)),
         }
     }
 
@@ -185,7 +252,7 @@ impl Local {
         if let Err(error) = ended
             && call.claim()
         {
-            call.finish(Err(error));
+            self.finish(call, Err(error));
         }
     }
 
@@ -206,18 +273,18 @@ impl Local {
         while let Some(call) = next.take() {
             let result = worker.run(&call).await;
             if worker.connection.is_none() {
-                call.finish(result);
+                worker.local.finish(call, result);
                 break;
             }
             // Idle before the callback runs: what it starts finds this connection.
             worker.go_idle();
             match worker.next_waiting() {
                 Some(waiting) => {
-                    call.finish(result);
+                    worker.local.finish(call, result);
                     next = waiting;
                 }
                 None => {
-                    call.finish(result);
+                    worker.local.finish(call, result);
                     next = worker.wait_idle().await;
                 }
             }

@@ -15,6 +15,8 @@ pub struct Template {
     target: Uri,
     pub headers: HeaderMap,
     body: Option<Bytes>,
+    /// An empty map with the room of an earlier one.
+    room: Option<HeaderMap>,
 }
 
 impl Template {
@@ -31,7 +33,36 @@ impl Template {
             target,
             headers: HeaderMap::new(),
             body: None,
+            room: None,
         })
+    }
+
+    /// Forgets what was set; the next request gets the room of `headers`.
+    pub fn reset(&mut self, headers: Option<HeaderMap>) {
+        if !self.headers.is_empty() {
+            self.headers = HeaderMap::new();
+        }
+        self.body = None;
+        self.room = headers;
+        if let Some(room) = &mut self.room {
+            room.clear();
+        }
+    }
+
+    /// Makes one that was reset a new one; what was asked the last time needs no parsing.
+    pub fn renew(&mut self, method: &[u8], target: &[u8]) -> Result<()> {
+        if !self.asks(method, target) {
+            let room = self.room.take();
+            *self = Template::new(method, target)?;
+            self.room = room;
+        }
+        Ok(())
+    }
+
+    fn asks(&self, method: &[u8], target: &[u8]) -> bool {
+        let known = self.target.path_and_query();
+        known.is_some_and(|known| known.as_str().as_bytes() == target)
+            && self.method.as_str().as_bytes() == method
     }
 
     pub fn set_body(&mut self, content_type: Option<&[u8]>, body: Bytes) -> Result<()> {
@@ -48,14 +79,18 @@ impl Template {
         self.method.is_idempotent()
     }
 
-    pub fn make(&self) -> Request<Whole> {
+    pub fn make(&mut self) -> Request<Whole> {
         let mut request = Request::new(Whole::new(self.body.clone().unwrap_or_default(), ()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.target.clone();
         *request.version_mut() = Version::HTTP_11;
         let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
-        if !self.headers.contains_key(HOST) {
+        if !self.headers.is_empty() {
+            headers.clone_from(&self.headers);
+        } else if let Some(room) = self.room.take() {
+            *headers = room;
+        }
+        if !headers.contains_key(HOST) {
             headers.insert(HOST, const { HeaderValue::from_static("localhost") });
         }
         if self.body.as_ref().is_some_and(Bytes::is_empty) {

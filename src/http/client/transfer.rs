@@ -1,9 +1,10 @@
 //! One request and its answer on one connection, driven by whoever polls: an I/O thread's task or the
 //! calling thread.
 
+use super::call::Call;
 use crate::error::{Error, Operation, Status};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
-use http::{Request, response};
+use http::response;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::{Read, Write};
 use std::error::Error as _;
@@ -68,14 +69,14 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         }
     }
 
-    /// Sends `request`, its first byte after `pause`; `keep` gets the whole answer.
+    /// Sends the call's request, its first byte after `pause`; the call keeps the answer.
     pub async fn transfer(
         &mut self,
-        request: Request<Whole>,
+        call: &Call,
         pause: impl Future<Output = ()>,
         max_body: u64,
-        keep: impl FnOnce(Answer),
     ) -> Result<(), Failure> {
+        let (request, room) = call.request();
         let mut response = pin!(self.sender.send_request(request));
         let connection = &mut self.connection;
         pause.await;
@@ -88,7 +89,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         .await
         .map_err(Failure::Http)?;
         let (head, incoming) = response.into_parts();
-        let mut collect = Collect::new(incoming, max_body).map_err(Failure::from)?;
+        let mut collect = Collect::into(incoming, max_body, room).map_err(Failure::from)?;
         let body = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(body) = collect.poll(&mut arrived) {
@@ -106,7 +107,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         })
         .await
         .map_err(Failure::from)?;
-        keep(Answer { head, body });
+        call.keep(Answer { head, body });
         Ok(())
     }
 }

@@ -40,9 +40,7 @@ impl Worker {
             let (http, stream) = self.connection.as_mut().expect("made above");
             stream.begin_request();
             let before = stream.received();
-            let keep = |answer| call.keep(answer);
-            let max_body = client.config.max_body;
-            let transfer = http.transfer(call.request(), others_first(), max_body, keep);
+            let transfer = http.transfer(call, others_first(), client.config.max_body);
             let result = limit(call, deadline, transfer).await;
             let (http, stream) = self.connection.as_mut().expect("made above");
             let progress = Progress {

@@ -1,12 +1,11 @@
 //! What the layer above keeps with an exchange. It outlives the request, since exchanges are used again.
 
-use std::any::Any;
-use std::sync::OnceLock;
+use crate::http::Kept;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[derive(Default)]
 pub struct Face {
-    pub kept: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub kept: Kept,
     /// By what name the user knows the exchange.
     name: AtomicUsize,
     /// Who ran before the handler has left that name to it.
