@@ -129,9 +129,10 @@ impl Collected {
         Collected(vec![0])
     }
 
-    /// Keeps the memory, if it is not large, without what is in it.
+    /// Keeps the memory, if it is not large, without what is in it. Where reuse would hide a wrong use of
+    /// the text from a sanitizer, it goes.
     pub fn into_room(mut self) -> Collected {
-        if self.0.capacity() > ROOM {
+        if cfg!(hysock_no_reuse) || self.0.capacity() > ROOM {
             return Collected::default();
         }
         self.0.clear();

@@ -3,6 +3,7 @@
 use super::cancel::Driver;
 use super::reactor::Local;
 use super::request::Template;
+use super::state::{Stage, State};
 use super::transfer::{Answer, Progress};
 use super::{Client, lock};
 use super::{caller, reactor};
@@ -36,65 +37,6 @@ pub struct Call {
     state: Mutex<State>,
     /// Written once, by whoever drives the call; read without the lock.
     answer: OnceLock<Answer>,
-}
-
-pub(super) struct State {
-    pub stage: Stage,
-    request: Template,
-    /// The last answer's body, of a call that is used again.
-    body_room: Collected,
-    timeout: Option<Duration>,
-    refused: Option<Error>,
-    parent: Option<Arc<dyn Parent>>,
-    /// From the start to the end of the last callback.
-    keep: Option<Keep>,
-    pub cancelled: Option<Error>,
-    pub withdrawn: bool,
-    /// A started call that waited for a connection: somebody has taken it from there.
-    pub claimed: bool,
-    pub driver: Driver,
-    pub deadline: Option<Instant>,
-    done: Option<DoneFn>,
-}
-
-impl State {
-    fn new(request: Template, timeout: Option<Duration>) -> State {
-        State {
-            stage: Stage::New,
-            request,
-            body_room: Collected::default(),
-            timeout,
-            refused: None,
-            parent: None,
-            keep: None,
-            cancelled: None,
-            withdrawn: false,
-            claimed: false,
-            driver: Driver::None,
-            deadline: None,
-            done: None,
-        }
-    }
-
-    /// The call has ended and was delivered: makes the state a new one's again, without the request.
-    fn reset(&mut self, answer: Option<Answer>) {
-        self.stage = Stage::New;
-        let (headers, body) = answer
-            .map(|answer| (answer.head.headers, answer.body))
-            .unzip();
-        self.request.reset(headers);
-        self.body_room = body.unwrap_or_default().into_room();
-        self.refused = None;
-        self.cancelled = None;
-        self.withdrawn = false;
-        self.claimed = false;
-    }
-}
-
-pub(super) enum Stage {
-    New,
-    Running,
-    Done(Result<()>),
 }
 
 impl Call {

@@ -1,7 +1,8 @@
 //! Ending a call early, and who must hear of it.
 
-use super::call::{Call, Stage, State};
+use super::call::Call;
 use super::pool::Seat;
+use super::state::Stage;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
 use crate::socket::stream::Caller;
@@ -127,19 +128,6 @@ impl Call {
     fn wake(&self, waker: Option<Waker>) {
         if let (Some(waker), Some(home)) = (waker, &self.client.home) {
             home.thread.wake(waker);
-        }
-    }
-}
-
-impl State {
-    /// For the task that works on it: the cancel's error, or its waker is kept.
-    fn work_by(&mut self, waker: &Waker) -> Result<()> {
-        match &self.cancelled {
-            Some(error) => Err(error.clone()),
-            None => {
-                self.driver = Driver::Reactor(Some(waker.clone()));
-                Ok(())
-            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod cancel;
 mod pool;
 mod reactor;
 mod request;
+mod state;
 mod transfer;
 mod worker;
 
