@@ -208,7 +208,10 @@ static void of_a_route(void) {
 static void connections_of_a_user(enum delivery delivery) {
     host h;
     raw held[3], further;
-    host_open(&h, delivery, NULL);
+    hysock_runtime_config *threads = hysock_runtime_config_new();
+    CHECK_OK(hysock_runtime_config_set_io_threads(threads, 3));
+    host_open(&h, delivery, threads); /* connections of a user are on all of them */
+    hysock_runtime_config_free(threads);
     hysock_server_config *config = host_server_config(&h);
     CHECK_STATUS(hysock_server_config_set_max_connections_per_uid(config, UINT64_C(1) << 32),
                  HYSOCK_E_INVALID_ARGUMENT);
