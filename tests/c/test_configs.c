@@ -73,7 +73,7 @@ static void listener(host *h) {
     REFUSED(hysock_listener_config_set_mode(config, 0));
     REFUSED(hysock_listener_config_set_backlog(config, 0));
     REFUSED(hysock_listener_config_set_stale(config, 0));
-    REFUSED(hysock_listener_config_set_stale(config, 3));
+    REFUSED(hysock_listener_config_set_stale(config, 4));
     REFUSED(hysock_listener_config_set_stale(config, -1));
     CHECK_OK(hysock_listener_config_set_mode(config, 0660));
     CHECK_OK(hysock_listener_config_set_backlog(config, 16));
