@@ -30,6 +30,7 @@ mod header {
         "text",
         "version",
         "handle",
+        "address",
         "runtime",
         "queue",
         "timer",

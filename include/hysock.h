@@ -454,6 +454,45 @@ int32_t hysock_handles_live(int32_t kind);
 
 /*
  * ===============================================================================================
+ * address
+ * ===============================================================================================
+ *
+ * Addresses, as people write them. Every function that takes an address takes any of these:
+ *
+ *     /run/app.sock, app.sock                a path; a relative one is of the current directory
+ *     unix:/run/app.sock, unix:///run/app.sock       what DOCKER_HOST and its like hold
+ *     @name                                  an abstract name, also unix:@name, unix://@name
+ *     http+unix://%2Frun%2Fapp.sock/target   the path percent-encoded as the host
+ *     unix://2f72756e2f61:0/target           the path in hexadecimal digits as the host
+ *
+ * A path is bytes and may be up to 4,095 long. The last two forms can hold the target of a request
+ * as well: hysock_get() uses it, hysock_address_parse() splits it off, and where only a socket is
+ * meant anything but "/" is refused. Every other scheme is refused: there is no way to TCP here.
+ */
+
+/**
+ * Split an address into the socket, in the plain form that every function takes (an absolute path,
+ * or `@` and the abstract name), and the target of a request.
+ *
+ * `address_len` may be HYSOCK_NTS. Both results end with a NUL; `target` is "" when the address
+ * holds none. 4096 bytes are enough for any socket. What is not wanted may be NULL with size 0.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT for what is no address or of another scheme, and for an
+ * abstract name with a NUL in it, which has no plain form; HYSOCK_E_TOO_LARGE when a result does
+ * not fit, with the size that it needs: then neither is written.
+ * Since: 0.1
+ */
+hysock_status hysock_address_parse(const char *address,
+                                   size_t address_len,
+                                   char *socket,
+                                   size_t socket_size,
+                                   char *target,
+                                   size_t target_size,
+                                   hysock_error *err);
+
+/*
+ * ===============================================================================================
  * runtime
  * ===============================================================================================
  *
@@ -2584,8 +2623,9 @@ void hysock_client_config_free(hysock_client_config *config);
  * Make a client for the socket at `address`. Nothing is connected yet: the socket may be absent.
  *
  * `runtime` may be NULL: then calls can be performed, not started. `address` is a path, or `@name`
- * for an abstract socket, or a URL such as `unix:///run/x.sock`; `address_len` may be HYSOCK_NTS.
- * A relative path becomes absolute here. `config` may be NULL for the defaults and may be freed as
+ * for an abstract socket, or any other form of an address; `address_len` may be HYSOCK_NTS. A
+ * target in it is refused, unless it is "/": hysock_address_parse() splits it off. A relative path
+ * becomes absolute here. `config` may be NULL for the defaults and may be freed as
  * soon as this returns.
  *
  * Thread: any.
@@ -2600,6 +2640,25 @@ hysock_status hysock_client_new(hysock_runtime *runtime,
                                 const hysock_client_config *config,
                                 hysock_client **client,
                                 hysock_error *err);
+
+/**
+ * One GET of a URL that holds both socket and target, such as
+ * "http+unix://%2Frun%2Fapp.sock/version": sends it and waits for the whole answer, on this
+ * thread.
+ *
+ * `url_len` may be HYSOCK_NTS. Any address will do; one without a target asks for "/". What holds
+ * is what the defaults of a client config say, so it waits for as long as the server does.
+ * HYSOCK_OK means that an answer is there, whatever its HTTP status: ask the call for it, see
+ * hysock_call_http_status(). For several requests a client of your own is cheaper: it keeps its
+ * connection.
+ *
+ * Thread: any but I/O threads; so not in callbacks of inline delivery.
+ * Owns: free `*call` with hysock_call_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT for what is no address or of another scheme; those of
+ * hysock_call_perform().
+ * Since: 0.1
+ */
+hysock_status hysock_get(const char *url, size_t url_len, hysock_call **call, hysock_error *err);
 
 /**
  * Free a client. Calls of it that were started are cancelled and their completions withdrawn;

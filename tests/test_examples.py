@@ -13,6 +13,7 @@ import stat
 import subprocess
 import threading
 import time
+import urllib.parse
 import warnings
 
 import pytest
@@ -30,6 +31,9 @@ PROGRAMS = {
     "errors",
     "socket_activation",
     "hand_over",
+    "one_shot",
+    "blocking_calls",
+    "cancel",
 }
 DELIVERIES = ["pool", "inline", "queue"]
 
@@ -851,3 +855,91 @@ def test_examples_run_from_any_folder(sockdir):
     ):
         done = run(example("request"), "rel.sock", "/", cwd=sockdir)
         assert (done.returncode, done.stdout) == (0, "Hello, world!")
+
+
+# ---- one_shot ----
+
+
+def encoded(path, target=""):
+    """The URL of a target on a socket."""
+    return f"http+unix://{urllib.parse.quote(str(path), safe='')}{target}"
+
+
+def test_one_shot(hello):
+    for address in [hello.path, f"unix:{hello.path}", f"unix://{hello.path}"]:
+        done = run(example("one_shot"), address)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world!", "")
+    done = run(example("one_shot"), encoded(hello.path, "/?a=b"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world!", "")
+    hexed = f"unix://{str(hello.path).encode().hex()}:0/"
+    assert run(example("one_shot"), hexed).stdout == "Hello, world!"
+
+
+def test_one_shot_fails_clearly(hello, sockdir):
+    done = run(example("one_shot"), encoded(hello.path, "/nothing"))
+    assert (done.returncode, done.stdout) == (1, "Nothing here. Try GET /\n")
+    assert one_line(done.stderr) == "one_shot: HTTP status 404\n"
+    done = run(example("one_shot"), "http://localhost/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Unix sockets only" in one_line(done.stderr)
+    done = run(example("one_shot"), sockdir / "absent")
+    assert done.returncode == 1
+    assert str(sockdir / "absent") in one_line(done.stderr)
+    assert run(example("one_shot")).returncode == 2
+
+
+# ---- blocking_calls ----
+
+
+def test_blocking_calls_use_one_connection(sockdir):
+    path = sockdir / "up.sock"
+    connections = set()
+
+    def answer(handler, _):
+        connections.add(id(handler))
+        handler.reply(200, b"x")
+
+    with Upstream(path, answer) as up:
+        done = run(example("blocking_calls"), path, 200)
+    assert done.returncode == 0
+    assert re.fullmatch(r"200 answers, 0 errors, \d+\.\d+ s\n", done.stdout)
+    assert [seen[:2] for seen in up.seen] == [("GET", "/")] * 200
+    assert len(connections) == 1
+
+
+def test_blocking_calls_count_errors(sockdir):
+    path = sockdir / "up.sock"
+    with Upstream(path, lambda handler, _: handler.reply(503)):
+        done = run(example("blocking_calls"), path, 3)
+    assert done.returncode == 1
+    assert done.stdout.startswith("0 answers, 3 errors, ")
+    assert "HTTP status 503" in one_line(done.stderr)
+    done = run(example("blocking_calls"), sockdir / "absent", 2)
+    assert done.returncode == 1
+    assert str(sockdir / "absent") in one_line(done.stderr)
+    for args in [[], ["s"], ["s", "x"], ["s", "1x"], ["s", "-1"]]:
+        assert run(example("blocking_calls"), *args).returncode == 2
+
+
+# ---- cancel ----
+
+
+def test_cancel_of_a_call_that_hangs(sockdir):
+    path = sockdir / "silent.sock"
+    with listen(path) as sock, client("cancel", path, "/slow") as process:
+        with accept(sock) as peer:
+            assert read_head(peer).startswith(b"GET /slow HTTP/1.1\r\n")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=DEADLINE)
+            assert peer.recv(1) == b""
+    assert (process.returncode, err) == (3, "")
+    assert re.fullmatch(r"cancelled after \d+ ms\n", out)
+
+
+def test_cancel_not_needed(hello, sockdir):
+    done = run(example("cancel"), hello.path)
+    assert (done.returncode, done.stdout) == (0, "HTTP status 200, 13 bytes\n")
+    done = run(example("cancel"), sockdir / "absent")
+    assert done.returncode == 1
+    assert str(sockdir / "absent") in one_line(done.stderr)
+    assert run(example("cancel")).returncode == 2

@@ -6,6 +6,7 @@
 //! makes its own connections.
 
 use super::boundary::{self, Out};
+use super::call::hysock_call;
 use super::client_config::hysock_client_config;
 use super::config;
 use super::error::{ErrorOut, hysock_error};
@@ -13,7 +14,7 @@ use super::handle;
 use super::runtime::hysock_runtime;
 use super::status::hysock_status;
 use super::text::text_len;
-use crate::http::client::Client;
+use crate::http::client::{self, Client};
 use crate::limits;
 use crate::socket::address::Address;
 use std::ffi::c_char;
@@ -26,8 +27,9 @@ pub struct hysock_client {
 /// Make a client for the socket at `address`. Nothing is connected yet: the socket may be absent.
 ///
 /// `runtime` may be NULL: then calls can be performed, not started. `address` is a path, or `@name`
-/// for an abstract socket, or a URL such as `unix:///run/x.sock`; `address_len` may be HYSOCK_NTS.
-/// A relative path becomes absolute here. `config` may be NULL for the defaults and may be freed as
+/// for an abstract socket, or any other form of an address; `address_len` may be HYSOCK_NTS. A
+/// target in it is refused, unless it is "/": hysock_address_parse() splits it off. A relative path
+/// becomes absolute here. `config` may be NULL for the defaults and may be freed as
 /// soon as this returns.
 ///
 /// Thread: any.
@@ -59,6 +61,40 @@ pub unsafe extern "C" fn hysock_client_new(
         client.set(handle::give_or::<hysock_client>(made, |made| {
             made.release()
         })?);
+        Ok(())
+    })
+}
+
+/// One GET of a URL that holds both socket and target, such as
+/// "http+unix://%2Frun%2Fapp.sock/version": sends it and waits for the whole answer, on this
+/// thread.
+///
+/// `url_len` may be HYSOCK_NTS. Any address will do; one without a target asks for "/". What holds
+/// is what the defaults of a client config say, so it waits for as long as the server does.
+/// HYSOCK_OK means that an answer is there, whatever its HTTP status: ask the call for it, see
+/// hysock_call_http_status(). For several requests a client of your own is cheaper: it keeps its
+/// connection.
+///
+/// Thread: any but I/O threads; so not in callbacks of inline delivery.
+/// Owns: free `*call` with hysock_call_free().
+/// Errors: HYSOCK_E_INVALID_ARGUMENT for what is no address or of another scheme; those of
+/// hysock_call_perform().
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_get(
+    url: *const c_char,
+    url_len: usize,
+    call: *mut *mut hysock_call,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        // SAFETY: C gives NULL or a variable for the result.
+        let call = unsafe { Out::for_handle("call", call) }?;
+        // SAFETY: C gives NULL, `url_len` bytes, or a NUL-terminated text with HYSOCK_NTS.
+        let url = unsafe { text_len("url", url, url_len) }?;
+        call.set(handle::give(client::get(url)?)?);
         Ok(())
     })
 }

@@ -85,6 +85,7 @@ mod sized;
 mod slots;
 mod token;
 
+pub mod address;
 pub mod call;
 pub mod client;
 pub mod client_config;

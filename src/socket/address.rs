@@ -67,6 +67,18 @@ impl Address {
         }
     }
 
+    /// The form that has no scheme and no encoding: the path, or `@` and the abstract name.
+    pub fn plain(&self) -> Result<Vec<u8>> {
+        match &self.0 {
+            Place::Path(path) => Ok(path.as_os_str().as_bytes().to_vec()),
+            Place::Abstract(name) if name.contains(&0) => Err(Error::argument(format!(
+                "the abstract name \"{}\" has a NUL byte, so it cannot be written as @name",
+                printable(name)
+            ))),
+            Place::Abstract(name) => Ok([b"@", &name[..]].concat()),
+        }
+    }
+
     /// The absolute path, unless the name is abstract.
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {

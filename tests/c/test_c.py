@@ -28,6 +28,7 @@ PROGRAMS = {
     "test_server_badinput": [()],
     "test_client_basic": [(d,) for d in DELIVERIES],
     "test_client_again": [(d,) for d in DELIVERIES],
+    "test_client_address": [()],
     "test_client_ends": [(d,) for d in DELIVERIES],
     "test_client_hostile": [()],
     "test_shutdown": [(d,) for d in DELIVERIES],

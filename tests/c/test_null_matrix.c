@@ -234,6 +234,19 @@ static void server(hysock_runtime *runtime) {
     CHECK(access(path, F_OK) != 0); /* refused before anything was bound */
 }
 
+static void address(void) {
+    char socket[16] = "old", target[16] = "old";
+    hysock_call *no = (hysock_call *)&drops;
+    REFUSED(hysock_address_parse(NULL, 0, socket, 16, target, 16, NULL));
+    REFUSED(hysock_address_parse("/x", HYSOCK_NTS, NULL, 16, target, 16, NULL));
+    REFUSED(hysock_address_parse("/x", HYSOCK_NTS, socket, 16, NULL, 16, NULL));
+    CHECK(strcmp(socket, "old") == 0 && strcmp(target, "old") == 0);
+    CHECK_OK(hysock_address_parse("/x", HYSOCK_NTS, NULL, 0, NULL, 0, NULL));
+    REFUSED(hysock_get(NULL, 0, &no, NULL));
+    CHECK(no == NULL);
+    REFUSED(hysock_get("/x", HYSOCK_NTS, NULL, NULL));
+}
+
 static void client(hysock_runtime *runtime, const char *path) {
     hysock_client *client = NULL, *none = (hysock_client *)&drops;
     hysock_call *call = NULL, *no = (hysock_call *)&drops;
@@ -405,6 +418,7 @@ int main(void) {
     host_start(&h, POOL, handler, NULL);
     runtime(h.runtime);
     server(h.runtime);
+    address();
     client(h.runtime, h.path);
     LATCH_AWAIT(&handled, 1);
     host_stop(&h);

@@ -4,6 +4,7 @@
 mod call;
 mod caller;
 mod cancel;
+mod get;
 mod pool;
 mod reactor;
 mod request;
@@ -12,6 +13,7 @@ mod transfer;
 mod worker;
 
 pub use call::{Call, DoneFn};
+pub use get::get;
 
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits;

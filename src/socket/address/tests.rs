@@ -143,3 +143,21 @@ fn long_values_are_shown_by_their_ends() {
     let text = printable(&[&[b'a'; 300][..], b"\x1b[31m"].concat());
     assert!(text.starts_with("aaaa") && text.ends_with("\\x1b[31m") && text.contains("..."));
 }
+
+#[test]
+fn the_plain_form_is_an_address_again() {
+    for given in [
+        &b"/run/x"[..],
+        b"@name",
+        b"\0name",
+        b"http+unix://%2Fx%ff",
+        b"unix:x",
+    ] {
+        let (address, _) = Address::parse_url(given).unwrap();
+        let plain = address.plain().unwrap();
+        assert!(matches!(plain[0], b'/' | b'@'));
+        assert_eq!(Address::parse(&plain).unwrap(), address);
+    }
+    let error = Address::parse(b"\0a\0b").unwrap().plain().unwrap_err();
+    assert!(error.message.contains("NUL byte"), "{error}");
+}

@@ -269,6 +269,12 @@ mod tests {
             with_target("/run/x", "/a?b")
         );
         assert_eq!(parsed("unix://2f78:0"), ("/x".to_owned(), None));
+        // What hyperlocal's own tests expect of it.
+        let here = std::env::current_dir().unwrap().join("foo.sock");
+        assert_eq!(
+            parsed("unix://666f6f2e736f636b:0/"),
+            with_target(here.to_str().unwrap(), "/")
+        );
         assert!(refused("unix://2f7:0/a").contains("hexadecimal"));
         assert!(refused("unix://run:0/a").contains("hexadecimal"));
         assert!(refused("unix://2f78/a").contains("three slashes"));
