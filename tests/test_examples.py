@@ -17,7 +17,7 @@ import urllib.parse
 import warnings
 
 import pytest
-from conftest import DEADLINE, ROOT, Daemon, example, run, tool
+from conftest import DEADLINE, ROOT, Daemon, example, run, tool, wait_until
 
 PROGRAMS = {
     "hello_server",
@@ -29,6 +29,7 @@ PROGRAMS = {
     "loop_poll",
     "many_calls",
     "errors",
+    "graceful_shutdown",
     "socket_activation",
     "hand_over",
     "one_shot",
@@ -592,6 +593,76 @@ def test_deferred_drains(deferred):
         deferred.send(signal.SIGTERM)
         assert read_all(sock).endswith(b"done\n")
         deferred.wait(status=0)
+
+
+# ---- graceful_shutdown ----
+
+
+def begin(server, path, target):
+    """A connection on which a request waits for its answer."""
+    before = server.output.count("waiting")
+    connection = Connection(path)
+    connection.request("GET", target)
+    deadline = time.monotonic() + DEADLINE
+    while server.output.count("waiting") == before:
+        assert time.monotonic() < deadline, server.output
+        time.sleep(0.005)
+    return connection
+
+
+def test_graceful_shutdown_answers_what_is_under_way(sockdir):
+    path = sockdir / "s"
+    with serve("graceful_shutdown", path) as server:
+        assert ask(path)[0] == 200
+        with contextlib.closing(begin(server, path, "/700")) as connection:
+            server.send(signal.SIGTERM)
+            server.wait_line("ending")
+            with pytest.raises((FileNotFoundError, ConnectionRefusedError)):
+                ask(path)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"done\n")
+            assert answer.headers["connection"] == "close"
+        server.wait()
+    assert "closed: no error, 0 without an answer" in server.lines
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("args, signals", [([], 2), (["200"], 1)])
+def test_graceful_shutdown_has_an_end(sockdir, args, signals):
+    path = sockdir / "s"
+    with serve("graceful_shutdown", path, *args) as server:
+        with contextlib.closing(begin(server, path, "/60000")) as connection:
+            for line in ["ending", "ending at once"][:signals]:
+                server.send(signal.SIGTERM)
+                server.wait_line(line)
+            with pytest.raises(http.client.RemoteDisconnected):
+                connection.getresponse()
+        server.wait()
+    assert "closed: timed out, 1 without an answer" in server.output
+
+
+def test_graceful_shutdown_reads_its_settings_again(sockdir):
+    path, settings = sockdir / "s", sockdir / "s.conf"
+    with serve("graceful_shutdown", path) as server:
+        assert ask(path, "/600")[0] == 200
+        settings.write_text("100\n")
+        server.send(signal.SIGHUP)
+        server.wait_line("reloaded")
+        assert ask(path, "/60000")[0] == 503
+        settings.write_text("0\n")
+        server.send(signal.SIGHUP)
+        server.wait_line("hysock_server_config_set_handler_timeout")
+        assert ask(path, "/60000")[0] == 503
+        settings.unlink()
+        server.send(signal.SIGHUP)
+        wait_until(lambda: server.output.count("reloaded") == 2, what="a second reload")
+        assert ask(path, "/600")[0] == 200
+
+
+def test_graceful_shutdown_usage():
+    done = run(example("graceful_shutdown"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "usage: graceful_shutdown SOCKET [DRAIN_MS]\n"
 
 
 # ---- peer_credentials ----
