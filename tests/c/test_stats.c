@@ -303,6 +303,48 @@ static void test_traffic(enum delivery delivery) {
     place_free(&p);
 }
 
+/* A streamed answer: its entry waits for the last byte; one that breaks off has its status and
+ * bytes. */
+static void test_streamed(enum delivery delivery) {
+    seen expected[] = {{"GET", "/hold", "/hold", 200, 2, 0}, {"GET", "/ok", "/ok", 200, 1, 0}};
+    host h;
+    place p;
+    access_log log;
+    raw r;
+    access_init(&log, delivery, expected, 2);
+    host_open(&h, delivery, NULL);
+    serve(&h, &p, &log, host_server_config(&h));
+    for (int finished = 1; finished >= 0; finished--) {
+        raw_open(&r, h.path);
+        raw_text(&r, "GET /hold" H "\r\n");
+        LATCH_AWAIT(&p.deferred, 2 - finished);
+        CHECK_OK(hysock_exchange_start_answer(p.held, 200, "text/plain", 8, ERR));
+        CHECK_OK(hysock_exchange_write(p.held, "half", 4, (uint32_t)check_ms(DEADLINE_MS), ERR));
+        while (r.len < 4 || memcmp(r.data + r.len - 4, "half", 4) != 0)
+            CHECK(raw_fill(&r, check_ms(DEADLINE_MS)) > 0);
+        if (finished) {
+            CHECK_INT(raw_get(h.path, "/ok"), 200);
+            LATCH_AWAIT(&log.entries, 1); /* that of /ok */
+            CHECK_INT(expected[0].entries, 0);
+            CHECK_INT(counts_of(h.server).requests_in_flight, 1);
+            CHECK_OK(
+                hysock_exchange_write(p.held, "half", 4, (uint32_t)check_ms(DEADLINE_MS), ERR));
+            CHECK_OK(hysock_exchange_finish(p.held, ERR));
+        }
+        hysock_exchange_free(p.held);
+        LATCH_AWAIT(&log.entries, 3 - finished);
+        AWAIT_COUNT(h.server, requests_in_flight, 0);
+        raw_close(&r);
+    }
+    CHECK_INT(counts_of(h.server).answers_2xx, 3);
+    CHECK_INT(counts_of(h.server).requests_unanswered, 0);
+    CHECK_OK(hysock_server_shutdown(h.server, 5000, ERR));
+    WAIT_OK(hysock_server_wait, h.server);
+    access_check(&log);
+    host_stop(&h);
+    place_free(&p);
+}
+
 /* Entries of requests that the end cuts short come too, and before on_closed. */
 static void test_end(enum delivery delivery) {
     seen expected[] = {{"GET", "/hold", "/hold", 0, 1, 0}, {"GET", "/ok", "/ok", 200, 1, 0}};
@@ -474,6 +516,7 @@ int main(int argc, char **argv) {
     enum delivery delivery = delivery_parse(argc, argv);
     check_start();
     test_traffic(delivery);
+    test_streamed(delivery);
     test_end(delivery);
     test_timeouts(delivery);
     test_asking(delivery);
