@@ -27,13 +27,15 @@ static void peer(hysock_exchange *exchange, void *userdata) {
     int n = snprintf(text, sizeof(text), "%.*s %.*s?%.*s %.*s %.*s", HYSOCK_PRI(method),
                      HYSOCK_PRI(path), HYSOCK_PRI(query), HYSOCK_PRI(one), HYSOCK_PRI(body));
     int status = query.len % 2 == 0 ? 200 : 404;
+    /* A call that was cancelled may be gone already; one that waits for this hears if it failed. */
     if (status == 404)
-        CHECK_OK(hysock_exchange_add_header(exchange, "X-Odd", "yes", HYSOCK_NTS));
-    CHECK_OK(hysock_exchange_answer(exchange, status, NULL, text, (size_t)n, ERR));
+        (void)hysock_exchange_add_header(exchange, "X-Odd", "yes", HYSOCK_NTS);
+    (void)hysock_exchange_answer(exchange, status, NULL, text, (size_t)n, NULL);
 }
 
-/* Every second call has a body, every third a header, and the target changes every fourth time. */
-static const char *method_of(int i) { return i % 2 == 1 ? "POST" : "GET"; }
+/* One call has a header, the next a body, the third neither; method and target change every fourth
+ * time, so that the same is asked with and without. */
+static const char *method_of(int i) { return i / 4 % 2 == 1 ? "POST" : "PUT"; }
 
 static void target_of(int i, char *text, size_t size) {
     snprintf(text, size, "/t%d?%.*s", i / 4, i / 4 % 3, "xy");
@@ -43,7 +45,7 @@ static void expected_of(int i, char *text, size_t size) {
     char target[64];
     target_of(i, target, sizeof(target));
     snprintf(text, size, "%s %s %s %s", method_of(i), target, i % 3 == 0 ? "one" : "",
-             i % 2 == 1 ? "body" : "");
+             i % 3 == 1 ? "body" : "");
 }
 
 static void check_fresh(const hysock_call *call) {
@@ -120,16 +122,20 @@ static void next(chain *c) {
     }
     char target[64];
     target_of(i, target, sizeof(target));
-    spoil(c, i);
+    if (i % 4 == 3)
+        spoil(c, i);
     hysock_call *call = new_call(c->client, method_of(i), target);
     check_fresh(call);
-    if (i % 2 == 1)
+    if (i % 3 == 1)
         CHECK_OK(hysock_call_set_body(call, NULL, "body", 4));
     if (i % 3 == 0)
         CHECK_OK(hysock_call_set_header(call, "X-One", "one", HYSOCK_NTS));
     CHECK_OK(hysock_call_start(call, on_answer, c, on_drop, ERR));
-    if (i % 7 == 6)
-        CHECK_OK(hysock_call_cancel(call, ERR));
+    if (i % 7 == 6) {
+        /* In another thread it may have ended and been freed by now. */
+        hysock_status status = hysock_call_cancel(call, NULL);
+        CHECK(status == HYSOCK_OK || (delivery != INLINE && status == HYSOCK_E_BAD_HANDLE));
+    }
 }
 
 int main(int argc, char **argv) {
@@ -144,7 +150,7 @@ int main(int argc, char **argv) {
     latch_init(&c.drops);
     next(&c);
     LATCH_AWAIT(&c.done, 1);
-    LATCH_AWAIT(&c.drops, 2 * CALLS);
+    LATCH_AWAIT(&c.drops, CALLS + CALLS / 4);
     CHECK_INT(c.number, CALLS);
     hysock_client_free(c.client);
     host_stop(&h);
