@@ -2405,6 +2405,17 @@ hysock_status hysock_exchange_read_start(hysock_exchange *exchange,
  */
 uint64_t hysock_exchange_content_length(const hysock_exchange *exchange);
 
+/**
+ * A trailer of the request: a header field that came behind a chunked body, known once that was read to
+ * its end. `name` in any case; of several with that name the first.
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent when there is none, for a `name` of NULL and a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_exchange_trailer(const hysock_exchange *exchange,
+                                   const char *name);
+
 /*
  * ===============================================================================================
  * exchange write
@@ -2491,6 +2502,180 @@ hysock_status hysock_exchange_on_writable(hysock_exchange *exchange,
  * Since: 0.1
  */
 hysock_status hysock_exchange_finish(hysock_exchange *exchange, hysock_error *err);
+
+/**
+ * Like hysock_exchange_write() without a copy: the piece stays where it is, and must stay as it is,
+ * until `drop` is called with `userdata`: once, in the server's delivery, when its bytes are no longer
+ * needed. When this fails, before it returns.
+ *
+ * Thread: as hysock_exchange_write().
+ * Owns: the piece until `drop` is called.
+ * Errors: as hysock_exchange_write().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_write_nocopy(hysock_exchange *exchange,
+                                           const void *piece,
+                                           size_t piece_len,
+                                           uint32_t timeout_ms,
+                                           void *userdata,
+                                           hysock_drop_fn drop,
+                                           hysock_error *err);
+
+/**
+ * Like hysock_exchange_answer() without a copy: the body stays where it is, and must stay as it is,
+ * until `drop` is called with `userdata`: once, in the server's delivery, when its bytes are no longer
+ * needed. When this fails, before it returns.
+ *
+ * Thread: any, one at a time.
+ * Owns: the body until `drop` is called.
+ * Errors: as hysock_exchange_answer().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_answer_nocopy(hysock_exchange *exchange,
+                                            int32_t http_status,
+                                            const char *content_type,
+                                            const void *body,
+                                            size_t body_len,
+                                            void *userdata,
+                                            hysock_drop_fn drop,
+                                            hysock_error *err);
+
+/**
+ * Add a trailer: a header field behind the body of an answer in chunks, before hysock_exchange_finish().
+ *
+ * It must have been announced: set the header `Trailer` to its name, or to several with commas between
+ * them, before the answer starts. It is sent to clients that asked for trailers (`TE: trailers`), as
+ * HTTP wants it. `value_len` may be HYSOCK_NTS.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when no answer was started or it was finished, when its length was announced,
+ * and for HTTP/1.0; HYSOCK_E_INVALID_ARGUMENT, also for one that was not announced, and for fields that
+ * must be known before the body; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_add_trailer(hysock_exchange *exchange,
+                                          const char *name,
+                                          const char *value,
+                                          size_t value_len,
+                                          hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * exchange events
+ * ===============================================================================================
+ *
+ * Server-sent events: an answer that goes on, an event at a time.
+ *
+ * What browsers call an EventSource: hysock_exchange_start_events() begins the answer,
+ * hysock_exchange_write_event() writes one event. hysock_exchange_on_gone() tells when the client has
+ * left; hysock_runtime_after() is a clock for events that come in intervals.
+ */
+
+/**
+ * Begin an answer of events: status 200, `text/event-stream`, `Cache-Control: no-store`.
+ *
+ * What hysock_exchange_start_answer() says holds here as well; hysock_exchange_finish() ends it.
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_exchange_answer().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_start_events(hysock_exchange *exchange, hysock_error *err);
+
+/**
+ * Write one event, all of it or nothing, as hysock_exchange_write() does.
+ *
+ * `event` is its name and `id` its id; NULL leaves them out. `data` may have several lines; `data_len`
+ * may be HYSOCK_NTS, and `data` NULL when it is 0. With nothing at all this writes a comment, which clients pass over:
+ * it keeps the connection busy.
+ *
+ * Thread: any, one at a time; on an I/O thread (inline delivery) only with `timeout_ms` 0.
+ * Errors: as hysock_exchange_write(); HYSOCK_E_INVALID_ARGUMENT also for a line end in `event` or `id`.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_write_event(hysock_exchange *exchange,
+                                          const char *event,
+                                          const char *id,
+                                          const char *data,
+                                          size_t data_len,
+                                          uint32_t timeout_ms,
+                                          hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * exchange file
+ * ===============================================================================================
+ *
+ * An answer out of a file.
+ */
+
+/**
+ * Answer with the content of a regular file: 200, or what the request asks for.
+ *
+ * That is a part of it (206, one range of bytes; of several ranges all is sent), or nothing when the
+ * client has it already (304) or it is not what the client wants to have (412, 416). So it goes for GET and
+ * HEAD; other methods get all of it. The answer has `ETag`, of the file's inode, size and time, and
+ * `Last-Modified`, unless they were set before, and `Accept-Ranges`; `content_type` NULL sets no type.
+ *
+ * All of the file is sent from its first byte, wherever the descriptor stands; it is read as the client
+ * reads, on an I/O thread: best from a disk. `fd` stays yours and may be closed at once. A file that
+ * becomes shorter meanwhile cuts the answer short.
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_exchange_answer(); HYSOCK_E_INVALID_ARGUMENT also for what is no regular file or not
+ * open for reading; HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_send_file(hysock_exchange *exchange,
+                                        int32_t fd,
+                                        const char *content_type,
+                                        hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * exchange upgrade
+ * ===============================================================================================
+ *
+ * Another protocol on the connection of a request.
+ *
+ * hysock_exchange_upgrade() answers 101, and then the program has the connection to itself: a descriptor
+ * to read from and write to, until either side closes it.
+ */
+
+/**
+ * Runs once with the connection, which speaks the other protocol from here on.
+ *
+ * `fd` is yours to close: a blocking descriptor with FD_CLOEXEC, or -1 when the connection was lost
+ * before. `early` is what the client has sent behind its request already, good as long as the exchange.
+ */
+typedef void (*hysock_upgrade_fn)(hysock_exchange *exchange,
+                                  int32_t fd,
+                                  hysock_str early,
+                                  void *userdata);
+
+/**
+ * Switch to another protocol, which the request has asked for with `Upgrade` and `Connection: upgrade`:
+ * the client gets a 101 with these two and the headers that were set, then `fn` runs once with the
+ * connection, in the server's delivery.
+ *
+ * The exchange is deferred by that if it was not before. hysock_exchange_free() says that the session is
+ * over; until then the server's end waits for it, and limits count it. The connection ends when `fd` is
+ * closed and the exchange freed. When the server cannot wait any longer it ends the connection with
+ * shutdown(2): reads on `fd` give its end; hysock_exchange_on_gone() tells the same.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when the request does not ask for `protocol`, when its body was not read to its
+ * end, and when it was answered; the others of hysock_exchange_answer().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_upgrade(hysock_exchange *exchange,
+                                      const char *protocol,
+                                      hysock_upgrade_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
 
 /*
  * ===============================================================================================

@@ -85,6 +85,8 @@ pub const READ_MAX: usize = 64 * 1024;
 pub const BULK: usize = 64 * 1024;
 /// What an answer that is written piece by piece may hold before its client has read it.
 pub const WRITE_BUFFER: usize = 64 * 1024;
+/// What is read of a file at once while it is sent.
+pub const FILE_PIECE: usize = 64 * 1024;
 /// Longest piece of a body that is handed to hyper at once, which copies small answers together.
 pub const FRAME_MAX: usize = 256 * 1024;
 /// Connections accepted in one turn of the accept loop.

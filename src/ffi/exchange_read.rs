@@ -13,12 +13,12 @@
 use super::boundary::{self, Out};
 use super::closure::{Closure, Userdata};
 use super::error::{ErrorOut, hysock_error};
-use super::exchange::hysock_exchange;
+use super::exchange::{find, hysock_exchange};
 use super::handle;
 use super::lent;
 use super::server::{hysock_exchange_fn, hysock_server};
 use super::status::{HYSOCK_OK, hysock_status};
-use super::text::{hysock_drop_fn, hysock_str, opt_string};
+use super::text::{hysock_drop_fn, hysock_str, opt_string, opt_text};
 use crate::error::Result;
 use crate::http::server::{Exchange, Piece};
 use crate::limits;
@@ -153,6 +153,26 @@ pub extern "C" fn hysock_exchange_content_length(exchange: *const hysock_exchang
     boundary::get(limits::UNKNOWN, || {
         let length = handle::get("exchange", exchange)?.content_length();
         Ok(length.unwrap_or(limits::UNKNOWN))
+    })
+}
+
+/// A trailer of the request: a header field that came behind a chunked body, known once that was read to
+/// its end. `name` in any case; of several with that name the first.
+///
+/// Thread: any, one at a time.
+/// Errors: none; absent when there is none, for a `name` of NULL and a handle that cannot be used.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_trailer(
+    exchange: *const hysock_exchange,
+    name: *const c_char,
+) -> hysock_str {
+    boundary::get(hysock_str::ABSENT, || {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or a NUL-terminated text.
+        let name = unsafe { opt_text(name) };
+        let trailers = exchange.trailers();
+        Ok(trailers.map_or(hysock_str::ABSENT, |trailers| find(trailers, name)))
     })
 }
 

@@ -15,9 +15,11 @@ use super::exchange::hysock_exchange;
 use super::handle;
 use super::server::hysock_exchange_fn;
 use super::status::hysock_status;
-use super::text::{data, hysock_drop_fn, opt_text};
-use crate::http::server::Exchange;
+use super::text::{data, hysock_drop_fn, opt_text, text, text_len};
+use crate::error::Result;
+use crate::http::server::{Exchange, Kept};
 use crate::limits;
+use bytes::Bytes;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
@@ -134,4 +136,133 @@ pub unsafe extern "C" fn hysock_exchange_finish(
     // SAFETY: C gives NULL or memory for one error.
     let err = unsafe { ErrorOut::new(err) };
     boundary::with_error(err, || handle::get("exchange", exchange)?.finish())
+}
+
+/// Like hysock_exchange_write() without a copy: the piece stays where it is, and must stay as it is,
+/// until `drop` is called with `userdata`: once, in the server's delivery, when its bytes are no longer
+/// needed. When this fails, before it returns.
+///
+/// Thread: as hysock_exchange_write().
+/// Owns: the piece until `drop` is called.
+/// Errors: as hysock_exchange_write().
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_write_nocopy(
+    exchange: *mut hysock_exchange,
+    piece: *const c_void,
+    piece_len: usize,
+    timeout_ms: u32,
+    userdata: *mut c_void,
+    drop: hysock_drop_fn,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    let userdata = Userdata::new(userdata, drop);
+    boundary::with_error(err, || {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives `piece_len` bytes, which stay until `drop` is called.
+        let piece = unsafe { Given::new("piece", piece, piece_len) }?;
+        let bytes = || piece.into_bytes(&exchange, userdata);
+        exchange.write_given(piece_len, bytes, limits::duration(timeout_ms))
+    })
+}
+
+/// Like hysock_exchange_answer() without a copy: the body stays where it is, and must stay as it is,
+/// until `drop` is called with `userdata`: once, in the server's delivery, when its bytes are no longer
+/// needed. When this fails, before it returns.
+///
+/// Thread: any, one at a time.
+/// Owns: the body until `drop` is called.
+/// Errors: as hysock_exchange_answer().
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_answer_nocopy(
+    exchange: *mut hysock_exchange,
+    http_status: i32,
+    content_type: *const c_char,
+    body: *const c_void,
+    body_len: usize,
+    userdata: *mut c_void,
+    drop: hysock_drop_fn,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    let userdata = Userdata::new(userdata, drop);
+    boundary::with_error(err, || {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or a NUL-terminated text, and `body_len` bytes, which stay until
+        // `drop` is called.
+        let (content_type, body) =
+            unsafe { (opt_text(content_type), Given::new("body", body, body_len)?) };
+        let bytes = || body.into_bytes(&exchange, userdata);
+        exchange.answer_given(http_status, content_type, body_len, bytes)
+    })
+}
+
+/// Add a trailer: a header field behind the body of an answer in chunks, before hysock_exchange_finish().
+///
+/// It must have been announced: set the header `Trailer` to its name, or to several with commas between
+/// them, before the answer starts. It is sent to clients that asked for trailers (`TE: trailers`), as
+/// HTTP wants it. `value_len` may be HYSOCK_NTS.
+///
+/// Thread: any, one at a time.
+/// Errors: HYSOCK_E_STATE when no answer was started or it was finished, when its length was announced,
+/// and for HTTP/1.0; HYSOCK_E_INVALID_ARGUMENT, also for one that was not announced, and for fields that
+/// must be known before the body; HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_exchange_add_trailer(
+    exchange: *mut hysock_exchange,
+    name: *const c_char,
+    value: *const c_char,
+    value_len: usize,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        let exchange = handle::get("exchange", exchange)?;
+        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
+        // bytes.
+        let (name, value) = unsafe { (text("name", name)?, text_len("value", value, value_len)?) };
+        exchange.add_trailer(name, value)
+    })
+}
+
+/// Memory that C gives away for a while.
+struct Given {
+    bytes: &'static [u8],
+}
+
+impl Given {
+    /// # Safety
+    /// `pointer` is NULL or readable for `len` bytes, and stays as it is until the `drop` that goes
+    /// with it is called.
+    unsafe fn new(name: &str, pointer: *const c_void, len: usize) -> Result<Given> {
+        // SAFETY: the caller's promise; what is made of it ends before the `drop` is called.
+        let bytes = unsafe { data(name, pointer, len) }?;
+        Ok(Given { bytes })
+    }
+
+    fn into_bytes(self, exchange: &Exchange, userdata: Userdata) -> Bytes {
+        Bytes::from_owner(Owned {
+            given: self,
+            _drop: Kept::new(exchange, Box::new(userdata)),
+        })
+    }
+}
+
+/// The same, with what ends it. Fields are dropped in order: first the bytes are forgotten.
+struct Owned {
+    given: Given,
+    _drop: Kept,
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        self.given.bytes
+    }
 }

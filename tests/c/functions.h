@@ -33,6 +33,14 @@ static void ignore_read(hysock_exchange *exchange, hysock_status status, hysock_
     (void)userdata;
 }
 
+static void ignore_upgrade(hysock_exchange *exchange, int32_t fd, hysock_str early,
+                           void *userdata) {
+    (void)exchange;
+    (void)fd;
+    (void)early;
+    (void)userdata;
+}
+
 static void ignore_call(hysock_call *call, hysock_status status, void *userdata) {
     (void)call;
     (void)status;
@@ -226,6 +234,14 @@ FN(x_start, hysock_exchange, hysock_exchange_start_answer(h, 200, NULL, 0, ERR))
 FN(x_write, hysock_exchange, hysock_exchange_write(h, "x", 1, 0, ERR))
 FN(x_room, hysock_exchange, hysock_exchange_on_writable(h, ignore_exchange, NULL, NULL, ERR))
 FN(x_finish, hysock_exchange, hysock_exchange_finish(h, ERR))
+FN(x_wnocopy, hysock_exchange, hysock_exchange_write_nocopy(h, "x", 1, 0, NULL, NULL, ERR))
+FN(x_nocopy, hysock_exchange, hysock_exchange_answer_nocopy(h, 200, NULL, "x", 1, NULL, NULL, ERR))
+FN(x_atrailer, hysock_exchange, hysock_exchange_add_trailer(h, "a", "b", 1, ERR))
+FN(x_trailer, hysock_exchange, none(hysock_exchange_trailer(h, "a")))
+FN(x_events, hysock_exchange, hysock_exchange_start_events(h, ERR))
+FN(x_event, hysock_exchange, hysock_exchange_write_event(h, NULL, NULL, "x", 1, 0, ERR))
+FN(x_file, hysock_exchange, hysock_exchange_send_file(h, 0, NULL, ERR))
+FN(x_upgrade, hysock_exchange, hysock_exchange_upgrade(h, "x", ignore_upgrade, NULL, NULL, ERR))
 FREE(x_free, hysock_exchange)
 FN(cc_delivery, hysock_client_config, hysock_client_config_set_delivery(h, HYSOCK_DELIVERY_POOL))
 FN(cc_body, hysock_client_config, hysock_client_config_set_max_body(h, 1))
@@ -372,6 +388,14 @@ static const function functions[] = {
     S(x_write, EXCHANGE),
     S(x_room, EXCHANGE),
     S(x_finish, EXCHANGE),
+    S(x_wnocopy, EXCHANGE),
+    S(x_nocopy, EXCHANGE),
+    S(x_atrailer, EXCHANGE),
+    E(x_trailer, EXCHANGE),
+    S(x_events, EXCHANGE),
+    S(x_event, EXCHANGE),
+    S(x_file, EXCHANGE),
+    S(x_upgrade, EXCHANGE),
     N(x_free, EXCHANGE),
     S(cc_delivery, CLIENT_CONFIG),
     S(cc_body, CLIENT_CONFIG),

@@ -35,6 +35,8 @@ PROGRAMS = {
     "test_free": [(d,) for d in DELIVERIES],
     "test_gone": [(d,) for d in DELIVERIES],
     "test_streaming": [(d,) for d in DELIVERIES],
+    "test_send_file": [(d,) for d in DELIVERIES],
+    "test_upgrade": [(d,) for d in DELIVERIES],
     "test_fork": [()],
     "test_signals": [()],
     "test_start_faults": [()],

@@ -325,6 +325,12 @@ static void no_gone(hysock_exchange *exchange, void *userdata) {
     CHECK(!"a refused on_gone was called");
 }
 
+static void no_upgrade(hysock_exchange *exchange, int32_t fd, hysock_str early, void *userdata) {
+    (void)fd;
+    (void)early;
+    no_gone(exchange, userdata);
+}
+
 static void no_read(hysock_exchange *exchange, hysock_status status, hysock_str piece,
                     void *userdata) {
     (void)status;
@@ -369,6 +375,14 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED(hysock_exchange_write(NULL, "x", 1, 0, NULL));
     REFUSED_DROP(hysock_exchange_on_writable(NULL, no_gone, &drops, count_drop, NULL));
     REFUSED(hysock_exchange_finish(NULL, NULL));
+    REFUSED_DROP(hysock_exchange_write_nocopy(NULL, "x", 1, 0, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_exchange_answer_nocopy(NULL, 200, NULL, "x", 1, &drops, count_drop, NULL));
+    REFUSED(hysock_exchange_add_trailer(NULL, "a", "b", 1, NULL));
+    empty(hysock_exchange_trailer(NULL, "a"));
+    REFUSED(hysock_exchange_start_events(NULL, NULL));
+    REFUSED(hysock_exchange_write_event(NULL, NULL, NULL, NULL, 0, 0, NULL));
+    REFUSED(hysock_exchange_send_file(NULL, 0, NULL, NULL));
+    REFUSED_DROP(hysock_exchange_upgrade(NULL, "x", no_upgrade, &drops, count_drop, NULL));
     REFUSED(hysock_exchange_defer(NULL, NULL));
     REFUSED_DROP(hysock_exchange_on_gone(NULL, no_gone, &drops, count_drop, NULL));
     hysock_exchange_free(NULL);
@@ -378,6 +392,17 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED(hysock_exchange_write(exchange, NULL, 1, 0, NULL));
     REFUSED(hysock_exchange_write(exchange, "x", HYSOCK_NTS, 0, NULL));
     REFUSED_DROP(hysock_exchange_on_writable(exchange, NULL, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_exchange_write_nocopy(exchange, NULL, 1, 0, &drops, count_drop, NULL));
+    REFUSED_DROP(
+        hysock_exchange_answer_nocopy(exchange, 200, NULL, NULL, 1, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_exchange_answer_nocopy(exchange, 200, NULL, "x", HYSOCK_NTS, &drops,
+                                               count_drop, NULL));
+    REFUSED(hysock_exchange_add_trailer(exchange, NULL, "b", 1, NULL));
+    REFUSED(hysock_exchange_add_trailer(exchange, "a", NULL, 1, NULL));
+    empty(hysock_exchange_trailer(exchange, NULL));
+    REFUSED(hysock_exchange_send_file(exchange, -1, NULL, NULL));
+    REFUSED_DROP(hysock_exchange_upgrade(exchange, NULL, no_upgrade, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_exchange_upgrade(exchange, "x", NULL, &drops, count_drop, NULL));
     empty(hysock_exchange_header(exchange, NULL));
     REFUSED(hysock_exchange_header_at(exchange, 0, NULL, &value));
     REFUSED(hysock_exchange_header_at(exchange, 0, &name, NULL));

@@ -719,6 +719,223 @@ static void pipelined_by_the_gone(void) {
     CHECK_INT(latch_count(&e.drops), latch_count(&e.started));
 }
 
+/* ---- trailers ---- */
+
+static void trailing(hysock_exchange *exchange, void *userdata) {
+    hysock_str piece;
+    CHECK(hysock_exchange_trailer(exchange, "x-sum").ptr == NULL);
+    CHECK_OK(hysock_exchange_defer(exchange, ERR));
+    int64_t end = now_ms() + check_ms(DEADLINE_MS);
+    hysock_status status;
+    do {
+        CHECK(now_ms() < end);
+        status = hysock_exchange_read(exchange, &piece, delivery == INLINE ? 0 : 100, ERR);
+        if (delivery == INLINE && status == HYSOCK_E_WOULD_BLOCK)
+            break;
+        CHECK_OK(status);
+    } while (piece.ptr != NULL);
+    if (delivery != INLINE) {
+        CHECK(hysock_str_equal(hysock_exchange_trailer(exchange, "X-Sum"), "12"));
+        CHECK(hysock_exchange_trailer(exchange, "x-other").ptr == NULL);
+        CHECK(hysock_exchange_trailer(exchange, NULL).ptr == NULL);
+    }
+    bool counted = hysock_str_equal(hysock_exchange_path(exchange), "/counted");
+    CHECK_STATUS(hysock_exchange_add_trailer(exchange, "x-sum", "1", 1, ERR), HYSOCK_E_STATE);
+    CHECK_OK(hysock_exchange_set_header(exchange, "trailer", "X-Sum, x-two", HYSOCK_NTS));
+    CHECK_OK(hysock_exchange_start_answer(exchange, 200, NULL, counted ? 3 : HYSOCK_UNKNOWN, ERR));
+    CHECK_OK(hysock_exchange_write(exchange, "\0\1\2", 3, 0, ERR));
+    if (counted || hysock_exchange_version(exchange) == 10) {
+        CHECK_STATUS(hysock_exchange_add_trailer(exchange, "x-sum", "1", 1, ERR), HYSOCK_E_STATE);
+        CHECK_ERR(HYSOCK_E_STATE, "in chunks");
+    } else {
+        CHECK_OK(hysock_exchange_add_trailer(exchange, "x-sum", "3", HYSOCK_NTS, ERR));
+        CHECK_OK(hysock_exchange_add_trailer(exchange, "X-Two", "a b", 3, ERR));
+        CHECK_STATUS(hysock_exchange_add_trailer(exchange, "x-new", "1", 1, ERR),
+                     HYSOCK_E_INVALID_ARGUMENT);
+        CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "Trailer");
+        CHECK_STATUS(hysock_exchange_add_trailer(exchange, "content-type", "x", 1, ERR),
+                     HYSOCK_E_INVALID_ARGUMENT);
+        CHECK_STATUS(hysock_exchange_add_trailer(exchange, "x-two", "a\nb", 3, ERR),
+                     HYSOCK_E_INVALID_ARGUMENT);
+        CHECK_STATUS(hysock_exchange_add_trailer(exchange, NULL, "1", 1, ERR),
+                     HYSOCK_E_INVALID_ARGUMENT);
+    }
+    CHECK_OK(hysock_exchange_finish(exchange, ERR));
+    hysock_exchange_free(exchange);
+    latch_add(userdata, 1);
+}
+
+static void trailers(void) {
+    host h;
+    latch done;
+    raw r;
+    answer a;
+    char lines[256] = "";
+    latch_init(&done);
+    stream_start(&h, delivery, trailing, &done, NULL);
+    const char *body = "Host: x\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n"
+                       "3\r\nabc\r\n0\r\nX-Sum: 12\r\n\r\n";
+    raw_open(&r, h.path);
+    for (int i = 1; i <= 3; i++) {
+        raw_text(&r, i == 2 ? "POST /counted HTTP/1.1\r\n" : "POST / HTTP/1.1\r\n");
+        raw_text(&r, body);
+        LATCH_AWAIT(&done, i);
+        CHECK_INT(raw_begin(&r, &a), 200);
+        answer_free(&a);
+        if (i == 2) {
+            CHECK(take_body(&r, 0, 3));
+        } else {
+            CHECK_INT(raw_chunks(&r, lines, sizeof(lines)), 3);
+            CHECK(strcmp(lines, "x-sum: 3\nx-two: a b\n") == 0);
+        }
+        if (delivery == INLINE) { /* it did not read to the end */
+            raw_close(&r);
+            raw_open(&r, h.path);
+        }
+    }
+    raw_close(&r);
+    host_stop(&h);
+}
+
+/* ---- bodies that are not copied ---- */
+
+#define LENT_SIZE (3 * MIB)
+static char *lent;
+static latch lent_drops;
+
+static void lent_drop(void *userdata) {
+    CHECK(userdata == lent);
+    CHECK(delivery_here(delivery));
+    latch_add(&lent_drops, 1);
+}
+
+static void refused_drop(void *userdata) { latch_add(userdata, 1); }
+
+static void lend(hysock_exchange *exchange, void *userdata) {
+    latch refused;
+    latch_init(&refused);
+    bool written = hysock_str_equal(hysock_exchange_path(exchange), "/written");
+    CHECK_OK(hysock_exchange_defer(exchange, ERR));
+    CHECK_STATUS(
+        hysock_exchange_answer_nocopy(exchange, 999, NULL, lent, 1, &refused, refused_drop, ERR),
+        HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_STATUS(
+        hysock_exchange_answer_nocopy(exchange, 200, NULL, NULL, 1, &refused, refused_drop, ERR),
+        HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_STATUS(hysock_exchange_write_nocopy(exchange, lent, 1, 0, &refused, refused_drop, ERR),
+                 HYSOCK_E_STATE);
+    CHECK_INT(latch_count(&refused), 3);
+    if (!written) {
+        CHECK_OK(hysock_exchange_answer_nocopy(exchange, 200, NULL, lent, LENT_SIZE, lent,
+                                               lent_drop, ERR));
+    } else {
+        CHECK_OK(hysock_exchange_start_answer(exchange, 200, NULL, LENT_SIZE, ERR));
+        /* Longer than the buffer: taken since that is empty; then nothing fits. */
+        CHECK_OK(hysock_exchange_write(exchange, lent, 10, 0, ERR));
+        CHECK_OK(hysock_exchange_write_nocopy(exchange, lent + 10, 0, 0, lent, lent_drop, ERR));
+        CHECK_OK(hysock_exchange_write_nocopy(exchange, lent + 10, 90, 0, lent, lent_drop, ERR));
+        hysock_status status = HYSOCK_E_WOULD_BLOCK;
+        if (delivery != INLINE)
+            status =
+                hysock_exchange_write_nocopy(exchange, lent + 100, LENT_SIZE - 100,
+                                             (uint32_t)check_ms(DEADLINE_MS), lent, lent_drop, ERR);
+        else
+            CHECK_STATUS(hysock_exchange_write_nocopy(exchange, lent + 100, LENT_SIZE - 100, 0,
+                                                      &refused, refused_drop, ERR),
+                         HYSOCK_E_WOULD_BLOCK);
+        if (delivery == INLINE) {
+            CHECK_INT(latch_count(&refused), 4);
+        } else {
+            CHECK_OK(status);
+            CHECK_OK(hysock_exchange_finish(exchange, ERR));
+        }
+    }
+    hysock_exchange_free(exchange);
+    latch_add(userdata, 1);
+    latch_free(&refused);
+}
+
+static void nocopy(void) {
+    host h;
+    latch done;
+    raw r;
+    answer a;
+    lent = malloc(LENT_SIZE);
+    CHECK(lent != NULL);
+    body_fill(lent, 0, LENT_SIZE);
+    latch_init(&done);
+    latch_init(&lent_drops);
+    host_start(&h, delivery, lend, &done);
+    raw_open(&r, h.path);
+    raw_text(&r, "GET /whole HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_INT(raw_begin(&r, &a), 200);
+    CHECK(take_body(&r, 0, LENT_SIZE));
+    answer_free(&a);
+    LATCH_AWAIT(&lent_drops, 1);
+    raw_text(&r, "HEAD /whole HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_INT(raw_begin(&r, &a), 200);
+    answer_free(&a);
+    LATCH_AWAIT(&lent_drops, 2);
+    raw_text(&r, "GET /written HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_INT(raw_begin(&r, &a), 200);
+    answer_free(&a);
+    CHECK_INT(take_body(&r, 0, LENT_SIZE), delivery != INLINE);
+    LATCH_AWAIT(&lent_drops, delivery == INLINE ? 4 : 5);
+    raw_close(&r);
+    /* The client leaves with most of it unread. */
+    raw_open(&r, h.path);
+    raw_text(&r, "GET /whole HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_INT(raw_begin(&r, &a), 200);
+    answer_free(&a);
+    raw_close(&r);
+    LATCH_AWAIT(&lent_drops, delivery == INLINE ? 5 : 6);
+    host_stop(&h);
+    CHECK_INT(latch_count(&lent_drops), delivery == INLINE ? 5 : 6);
+    free(lent);
+}
+
+/* ---- events ---- */
+
+static void tell(hysock_exchange *exchange, void *userdata) {
+    CHECK_STATUS(hysock_exchange_write_event(exchange, "a", "1", "x", 1, 0, ERR), HYSOCK_E_STATE);
+    CHECK_OK(hysock_exchange_start_events(exchange, ERR));
+    CHECK_STATUS(hysock_exchange_start_events(exchange, ERR), HYSOCK_E_STATE);
+    CHECK_OK(hysock_exchange_write_event(exchange, "tick", "1", "one\ntwo", HYSOCK_NTS, 0, ERR));
+    CHECK_OK(hysock_exchange_write_event(exchange, NULL, NULL, "three!", 5, 0, ERR));
+    CHECK_OK(hysock_exchange_write_event(exchange, NULL, NULL, NULL, 0, 0, ERR));
+    CHECK_STATUS(hysock_exchange_write_event(exchange, "a\nb", NULL, "x", 1, 0, ERR),
+                 HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "event");
+    CHECK_STATUS(hysock_exchange_write_event(exchange, NULL, "1\r", "x", 1, 0, ERR),
+                 HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "id");
+    CHECK_STATUS(hysock_exchange_write_event(exchange, NULL, NULL, NULL, 1, 0, ERR),
+                 HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_OK(hysock_exchange_finish(exchange, ERR));
+    latch_add(userdata, 1);
+}
+
+static void events(void) {
+    host h;
+    latch done;
+    raw r;
+    answer a;
+    latch_init(&done);
+    host_start(&h, delivery, tell, &done);
+    raw_open(&r, h.path);
+    raw_text(&r, "GET / HTTP/1.0\r\n\r\n");
+    CHECK_INT(raw_begin(&r, &a), 200);
+    CHECK(answer_header_is(&a, "content-type", "text/event-stream"));
+    CHECK(answer_header_is(&a, "cache-control", "no-store"));
+    answer_free(&a);
+    while (raw_fill(&r, check_ms(DEADLINE_MS)) > 0) {
+    }
+    CHECK(strcmp(r.data, "event: tick\nid: 1\ndata: one\ndata: two\n\ndata: three\n\n:\n\n") == 0);
+    LATCH_AWAIT(&done, 1);
+    raw_close(&r);
+    host_stop(&h);
+}
+
 int main(int argc, char **argv) {
     check_start();
     delivery = delivery_parse(argc, argv);
@@ -742,5 +959,8 @@ int main(int argc, char **argv) {
     early();
     expects();
     pipelined_by_the_gone();
+    trailers();
+    nocopy();
+    events();
     return check_end();
 }

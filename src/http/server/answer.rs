@@ -1,8 +1,10 @@
 //! The answer of an exchange, in the making.
 
 use super::exchange::GoneFn;
+use super::file::Part;
 use super::reading::{ReadFn, Reading};
 use super::routes::Route;
+use super::upgrade::{Session, UpgradeFn};
 use super::userdata::Keeps;
 use super::writing::{WritableFn, Writing};
 use crate::error::{Error, Operation, Result, Status};
@@ -39,6 +41,8 @@ pub struct State {
     pub reading: Option<Box<Reading>>,
     /// Of an answer whose body is written piece by piece.
     pub writing: Option<Box<Writing>>,
+    /// Of another protocol, once the answer switches to it.
+    pub session: Option<Box<Session>>,
     /// Threads that wait for a change.
     pub blocked: u32,
     /// The user has let go of it: nothing is called any more.
@@ -54,6 +58,9 @@ pub enum Payload {
     Whole(Bytes),
     /// Written piece by piece; its length when it is known.
     Stream(Option<u64>),
+    File(Box<Part>),
+    /// None: another protocol follows.
+    Upgrade,
 }
 
 impl Default for Payload {
@@ -63,7 +70,12 @@ impl Default for Payload {
 }
 
 /// Everything that would have been called.
-pub type Hooks = (Option<GoneFn>, Option<ReadFn>, Option<WritableFn>);
+pub type Hooks = (
+    Option<GoneFn>,
+    Option<ReadFn>,
+    Option<WritableFn>,
+    Option<UpgradeFn>,
+);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
@@ -114,10 +126,11 @@ impl State {
         matches!(self.stage, Stage::Gone | Stage::Late | Stage::ShutDown)
     }
 
-    /// The answer has begun and its end is to come.
+    /// The answer has begun and its end is to come, or that of the session that it began.
     pub fn is_unfinished(&self) -> bool {
-        matches!(self.stage, Stage::Answered | Stage::Sent)
-            && self.writing.as_ref().is_some_and(|w| w.is_owed())
+        let is_written = || self.writing.as_ref().is_some_and(|w| w.is_owed());
+        let is_session = || self.session.as_ref().is_some_and(|s| s.is_open());
+        matches!(self.stage, Stage::Answered | Stage::Sent) && (is_written() || is_session())
     }
 
     /// Answered, and nothing else is under way: a release has nothing to do.
@@ -126,12 +139,18 @@ impl State {
             && self.keeps.is_empty()
             && self.reading.is_none()
             && self.writing.is_none()
+            && self.session.is_none()
+    }
+
+    pub fn must_tell_session(&mut self) -> bool {
+        self.session.as_mut().is_some_and(|s| s.must_tell())
     }
 
     pub fn has_hooks(&self) -> bool {
         self.on_gone.is_some()
             || self.on_piece.is_some()
             || self.writing.as_ref().is_some_and(|w| w.has_hook())
+            || self.session.as_ref().is_some_and(|s| s.has_hook())
     }
 
     /// Who is to hear of what has happened; `ended`: the answer will never be whole.
@@ -140,14 +159,26 @@ impl State {
             (ended && self.on_gone.is_some(), Event::Gone),
             (self.must_tell_reader(), Event::Read),
             (ended && self.must_tell_writer(), Event::Writable),
+            (ended && self.must_tell_session(), Event::Upgraded),
         ];
         let due = due.into_iter().filter(|(is_due, _)| *is_due);
         due.map(|(_, event)| event).collect()
     }
 
+    /// What nobody will send any more, to be dropped without a lock.
+    pub fn take_unsent(&mut self, why: Stage) -> impl Sized + use<> {
+        let unsent = why != Stage::Late;
+        let payload = unsent.then(|| std::mem::take(&mut self.payload));
+        let is_cut = self.is_cut();
+        let written = self.writing.as_mut().filter(|_| is_cut);
+        (payload, written.map(|writing| writing.let_go()))
+    }
+
     pub fn take_hooks(&mut self) -> Hooks {
         let on_writable = self.writing.as_mut().and_then(|w| w.take_hook());
-        (self.on_gone.take(), self.on_piece.take(), on_writable)
+        let on_upgrade = self.session.as_mut().and_then(|s| s.take_hook());
+        let on_gone = self.on_gone.take();
+        (on_gone, self.on_piece.take(), on_writable, on_upgrade)
     }
 
     /// The user's bytes as ours.

@@ -124,6 +124,11 @@ impl Node for Exchange {
                     context::callback(|| f(&self));
                 }
             }
+            Event::Upgraded => {
+                if let (Some((f, fd, early)), true) = self.take_hook(State::take_session) {
+                    context::callback(|| f(&self, fd, early));
+                }
+            }
             Event::Discard => {
                 let hooks = self.state().take_hooks();
                 drop(hooks);

@@ -21,6 +21,8 @@ pub enum Phase {
     Reading,
     /// The user writes the answer piece by piece, or still reads the body.
     Streaming,
+    /// Another protocol is spoken: not ours to time.
+    Switched,
     /// The answer is being written.
     Answer,
     /// Answered early: the client may still be sending.

@@ -5,6 +5,7 @@ use super::clock::Phase;
 use super::inbound::Next;
 use super::link::Link;
 use super::service::Service;
+use super::upgrade::Switched;
 use crate::limits::LINGER_BYTES;
 use crate::socket::stream::ServerStream;
 use hyper::server::conn::http1;
@@ -23,6 +24,8 @@ enum State {
     Lingering {
         discarded: u64,
     },
+    /// The user speaks another protocol.
+    Switched(Switched),
 }
 
 /// The connection's task.
@@ -69,6 +72,9 @@ impl Connection {
             if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
                 if result.as_ref().is_err_and(hyper::Error::is_parse) {
                     self.link.shard.stats.malformed.add(1);
+                }
+                if result.is_ok() && self.link.streams.switching.get() {
+                    return self.switch(cx);
                 }
                 return self.end_of_http(result.is_ok(), cx);
             }
@@ -128,6 +134,21 @@ impl Connection {
         }
     }
 
+    /// The 101 is written: the user gets the descriptor, and what has come behind the request.
+    fn switch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let link = &self.link;
+        let State::Live(http) = std::mem::replace(&mut self.state, State::Parked) else {
+            return Poll::Ready(());
+        };
+        link.shard.live.set(link.shard.live.get() - 1);
+        link.stream.put_back(http.into_parts().read_buf);
+        let Some(switched) = link.switch() else {
+            return Poll::Ready(());
+        };
+        self.state = State::Switched(switched);
+        self.poll_step(cx)
+    }
+
     /// hyper is done with the connection.
     fn end_of_http(&mut self, well: bool, cx: &mut Context<'_>) -> Poll<()> {
         let link = &self.link;
@@ -151,6 +172,7 @@ impl Connection {
         match &mut self.state {
             State::Parked => self.poll_parked(cx),
             State::Live(_) => self.poll_live(cx),
+            State::Switched(switched) => switched.exchange.poll_session(cx),
             State::Lingering { discarded } => loop {
                 match ready!(self.link.stream.poll_discard(cx)) {
                     Ok(n) if n > 0 && *discarded < LINGER_BYTES => *discarded += n as u64,
@@ -182,6 +204,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let link = &self.link;
         let state = std::mem::replace(&mut self.state, State::Parked);
+        let is_users = matches!(state, State::Switched(_));
         if matches!(state, State::Live(_)) {
             link.shard.live.set(link.shard.live.get() - 1);
         }
@@ -193,8 +216,10 @@ impl Drop for Connection {
         link.end_request();
         link.forget();
         link.task.take();
-        // For copies of the descriptor in forked children too.
-        link.stream.shutdown(Shutdown::Both);
+        if !is_users || link.cut.get() {
+            // For copies of the descriptor in forked children too.
+            link.stream.shutdown(Shutdown::Both);
+        }
         link.shard.remove(link.index.get());
     }
 }

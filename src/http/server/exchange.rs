@@ -1,7 +1,7 @@
 //! One request received, and the answer to it.
 
 use super::Server;
-use super::answer::{Payload, Stage, State, answer_status, end_children, late, shut_down};
+use super::answer::{Payload, Stage, State, end_children, late, shut_down};
 use super::face::Face;
 use super::head::Head;
 use super::hooks::Hooks;
@@ -9,13 +9,11 @@ use super::reading::Reading;
 use super::routes::Route;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
-use crate::http::headers;
 use crate::http::parent::{Child, Keep, Parent};
 use crate::runtime::Level;
 use crate::runtime::delivery::{Event, Node, Strand};
 use crate::runtime::io_thread::IoThread;
 use crate::socket::peer::Record;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -176,73 +174,7 @@ impl Exchange {
         self.body.as_bytes()
     }
 
-    pub fn set_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
-        self.edit(|map| headers::put(map, name, value, true))
-    }
-
-    pub fn add_header(&self, name: &[u8], value: &[u8]) -> Result<()> {
-        self.edit(|map| headers::put(map, name, value, false))
-    }
-
-    pub fn remove_header(&self, name: &[u8]) -> Result<()> {
-        self.edit(|map| headers::remove(map, name))
-    }
-
-    fn edit(&self, f: impl FnOnce(&mut HeaderMap) -> Result<()>) -> Result<()> {
-        self.check()?;
-        let mut state = self.state();
-        state.check_open()?;
-        let edited = f(&mut state.headers);
-        if let Err(error) = &edited {
-            state.refused.get_or_insert_with(|| Box::new(error.clone()));
-        }
-        edited
-    }
-
-    /// Refuses the answer that goes out next: it would lack something that the user wanted in it.
-    pub fn refuse(&self, error: Error) {
-        self.state().refused.get_or_insert_with(|| Box::new(error));
-    }
-
-    /// Answers, once. A refused answer has sent nothing and may be repeated.
-    pub fn answer(
-        self: &Arc<Self>,
-        http_status: i32,
-        content_type: Option<&[u8]>,
-        body: &[u8],
-    ) -> Result<()> {
-        self.check()?;
-        let status = answer_status(http_status, body.is_empty())?;
-        self.seal(status, content_type, |state| {
-            Payload::Whole(state.copy_body(body))
-        })
-    }
-
-    /// The head of the answer is complete; `payload` is called only when it will be sent.
-    pub(super) fn seal(
-        self: &Arc<Self>,
-        status: StatusCode,
-        content_type: Option<&[u8]>,
-        payload: impl FnOnce(&mut State) -> Payload,
-    ) -> Result<()> {
-        let content_type = content_type.map(headers::content_type).transpose()?;
-        let mut state = self.state();
-        state.check_unanswered()?;
-        if let Some(error) = state.refused.take() {
-            return Err(*error);
-        }
-        if let Some(content_type) = content_type {
-            state.headers.insert(CONTENT_TYPE, content_type);
-        }
-        let mut state = self.complete(state, status)?;
-        state.status = status;
-        state.payload = payload(&mut state);
-        self.quiet.store(state.is_quiet(), Ordering::Release);
-        self.settle(state, Stage::Answered);
-        Ok(())
-    }
-
-    fn settle(&self, mut state: MutexGuard<'_, State>, stage: Stage) {
+    pub(super) fn settle(&self, mut state: MutexGuard<'_, State>, stage: Stage) {
         state.stage = stage;
         let waiting = state.waiting.take();
         // An answer that is still being written keeps them.
@@ -265,6 +197,11 @@ impl Exchange {
         Ok(())
     }
 
+    /// Takes a defer back: what it was for has failed.
+    pub(super) fn undefer(&self) {
+        self.deferred.store(false, Ordering::Release);
+    }
+
     pub fn is_deferred(&self) -> bool {
         self.deferred.load(Ordering::Acquire)
     }
@@ -278,15 +215,18 @@ impl Exchange {
         let mut state = self.state();
         state.released = true;
         let has_rest = state.has_hooks() || !state.keeps.is_empty();
-        let was_unfinished = state.is_unfinished();
+        let was_cut_short = state.is_unfinished() && state.session.is_none();
         let reader = state.reading.as_mut().map(|reading| reading.discard());
         let writer = state.writing.as_mut().and_then(|w| w.abandon());
+        let (session, fd) = state.session.as_mut().map(|s| s.end()).unwrap_or_default();
         let children = std::mem::take(&mut state.children);
         self.notify(state);
+        self.wake(session);
+        drop(fd);
         self.wake(reader);
         self.wake(writer);
         end_children(&children);
-        if was_unfinished {
+        if was_cut_short {
             self.log_end("in the middle of its answer, which was cut short");
         }
         if has_rest {
@@ -369,6 +309,7 @@ impl Exchange {
         if is_owed {
             state.stage = why;
         }
+        let unneeded = state.take_unsent(why);
         // While a callback runs, others have to wait: see `complete`.
         let events = if is_completing {
             Vec::new()
@@ -381,6 +322,7 @@ impl Exchange {
             self.notify(state);
         }
         events.into_iter().for_each(|event| self.post(event));
+        drop(unneeded);
         is_owed
     }
 }

@@ -6,7 +6,9 @@ use super::exchange::Exchange;
 use super::link::Link;
 use super::reading::{Arrived, Wanted};
 use crate::error::{Error, Operation, Status};
+use crate::runtime::Level;
 use hyper::body::{Body, Incoming};
+use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::io;
@@ -23,6 +25,8 @@ pub struct Streams {
     complete: Cell<bool>,
     /// The answer will never be whole.
     broken: Cell<bool>,
+    /// After the answer another protocol is spoken.
+    pub switching: Cell<bool>,
 }
 
 /// What the connection does next.
@@ -46,6 +50,7 @@ impl Streams {
     /// A request begins.
     pub fn begin(&self) {
         self.broken.set(false);
+        self.switching.set(false);
     }
 
     fn end(&self, complete: bool) {
@@ -90,7 +95,7 @@ impl Link {
 
     /// Whether the exchange goes on after its answer's head.
     pub fn is_streaming(&self) -> bool {
-        self.clock.phase() == Phase::Streaming
+        self.clock.phase() == Phase::Streaming || self.streams.switching.get()
     }
 
     /// The exchange whose answer is written piece by piece.
@@ -106,6 +111,14 @@ impl Link {
         } else {
             otherwise
         }
+    }
+
+    /// A file cannot be sent to its end.
+    pub fn log_short_file(&self, error: Errno) {
+        self.shard.server().runtime().log().write(Level::Warn, || {
+            let error = std::io::Error::from(error);
+            format!("a file became shorter while it was sent, or cannot be read: {error}: the answer was cut short")
+        });
     }
 
     /// The client gets no whole answer, either since its handler gave up, or since it has left.

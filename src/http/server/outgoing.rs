@@ -1,12 +1,14 @@
 //! The bodies that hyper sends: there as a whole, or written piece by piece.
 
 use super::exchange::Exchange;
+use super::file::Part;
 use super::in_flight::InFlight;
 use super::link::Link;
 use super::writing::Taken;
 use crate::http::body::Whole;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use rustix::io::Errno;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,6 +33,7 @@ impl Drop for Written {
 pub enum Outgoing {
     Whole(Whole<Written>),
     Stream(Stream),
+    File(Box<File>),
 }
 
 /// What a handler writes piece by piece.
@@ -89,6 +92,41 @@ impl Stream {
     }
 }
 
+/// A file, read as the socket takes it.
+pub struct File {
+    part: Part,
+    written: Written,
+}
+
+impl File {
+    pub fn new(part: Part, link: Rc<Link>) -> File {
+        File {
+            part,
+            written: Written::new(link),
+        }
+    }
+
+    fn poll_frame(&mut self) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let link = &self.written.0;
+        let read = if link.stream.is_sink() {
+            // For nobody.
+            Err(Errno::PIPE)
+        } else {
+            self.part.read()
+        };
+        match read {
+            Ok(piece) => Poll::Ready(piece.map(|piece| Ok(Frame::data(piece)))),
+            Err(error) => {
+                if error != Errno::PIPE {
+                    link.log_short_file(error);
+                }
+                link.break_answer();
+                Poll::Pending
+            }
+        }
+    }
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
     type Error = Infallible;
@@ -100,6 +138,7 @@ impl Body for Outgoing {
         match self.get_mut() {
             Outgoing::Whole(body) => Pin::new(body).poll_frame(cx),
             Outgoing::Stream(body) => body.poll_frame(cx),
+            Outgoing::File(body) => body.poll_frame(),
         }
     }
 
@@ -107,6 +146,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Whole(body) => body.is_end_stream(),
             Outgoing::Stream(body) => body.ended,
+            Outgoing::File(body) => body.part.len() == 0,
         }
     }
 
@@ -114,6 +154,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Whole(body) => body.size_hint(),
             Outgoing::Stream(body) => body.length.map(SizeHint::with_exact).unwrap_or_default(),
+            Outgoing::File(body) => SizeHint::with_exact(body.part.len()),
         }
     }
 }

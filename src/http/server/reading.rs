@@ -10,8 +10,8 @@ use crate::runtime::context;
 use crate::runtime::delivery::Event;
 use crate::runtime::gate::deadline_after;
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -139,6 +139,13 @@ impl State {
         self.on_piece.is_some() && has_outcome && !std::mem::replace(&mut self.tells_reader, true)
     }
 
+    /// Nothing of the request's body is left to be read.
+    pub fn has_whole_body(&self) -> bool {
+        self.reading
+            .as_ref()
+            .is_none_or(|reading| reading.pieces.is_empty() && matches!(reading.end, Some(Ok(()))))
+    }
+
     fn check_no_reader(&self) -> Result<()> {
         if self.on_piece.is_some() || self.reading.as_ref().is_some_and(|r| r.blocked) {
             let what = "another read of the exchange has not ended yet";
@@ -159,12 +166,6 @@ impl Exchange {
             None => Some(0),
             Some(length) => length.to_str().ok()?.parse().ok(),
         }
-    }
-
-    /// A trailer of the request, once its body was read to the end.
-    pub fn trailer(&self, name: &HeaderName) -> Option<&[u8]> {
-        let value = self.trailers.get()?.get(name)?;
-        Some(value.as_bytes())
     }
 
     /// The next piece of the body; waits for it up to `timeout`.

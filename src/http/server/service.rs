@@ -5,7 +5,7 @@ use super::answer::Payload;
 use super::clock::Phase;
 use super::in_flight::InFlight;
 use super::link::Link;
-use super::outgoing::{Outgoing, Stream, Written};
+use super::outgoing::{File, Outgoing, Stream, Written};
 use super::routes::{Found, Route};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::TARGET_MAX;
@@ -259,6 +259,17 @@ impl Answering {
                 }
                 link.begin_stream_answer();
                 Outgoing::Stream(Stream::new(exchange, link.clone(), length))
+            }
+            Payload::File(part) => {
+                link.begin_stream_answer();
+                link.note_bulk(part.len().try_into().unwrap_or(usize::MAX));
+                Outgoing::File(Box::new(File::new(*part, link.clone())))
+            }
+            Payload::Upgrade => {
+                link.begin_answer(0);
+                link.streams.switching.set(true);
+                closes = false;
+                Outgoing::Whole(Whole::new(Bytes::new(), Written::new(link.clone())))
             }
         };
         if closes {

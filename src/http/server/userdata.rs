@@ -19,7 +19,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    fn new(exchange: &Exchange, value: Value) -> Kept {
+    pub fn new(exchange: &Exchange, value: Value) -> Kept {
         Kept {
             server: exchange.server.clone(),
             executor: exchange.strand.executor().clone(),

@@ -5,13 +5,14 @@
 
 use super::answer::{Payload, Stage, State, answer_status, end_children, gone, late, shut_down};
 use super::exchange::Exchange;
+use super::trailers;
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits::{FRAME_MAX, WRITE_BUFFER};
 use crate::runtime::context;
 use crate::runtime::delivery::Event;
 use crate::runtime::gate::deadline_after;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Waker};
@@ -31,6 +32,8 @@ pub struct Writing {
     buffer: BytesMut,
     /// Bytes in both.
     waiting_bytes: usize,
+    /// What its head announced of trailers.
+    announced: Vec<HeaderName>,
     trailers: Option<HeaderMap>,
     finished: bool,
     /// Freed before it was finished: the connection must not look like a whole answer.
@@ -57,9 +60,10 @@ pub enum Taken {
 }
 
 impl Writing {
-    fn new(length: Option<u64>, is_head: bool) -> Writing {
+    fn new(length: Option<u64>, is_head: bool, headers: &HeaderMap) -> Writing {
         Writing {
             length,
+            announced: trailers::announced(headers),
             is_head,
             void: is_head,
             ..Writing::default()
@@ -79,15 +83,16 @@ impl Writing {
         self.void || self.waiting_bytes == 0 || self.waiting_bytes + len <= WRITE_BUFFER
     }
 
-    fn put(&mut self, data: Data<'_>) {
+    /// What is given and not needed comes back: its end may be the user's code, which must not run under
+    /// a lock.
+    fn put(&mut self, data: Data<'_>) -> Option<Bytes> {
         let len = data.len();
         self.written += len as u64;
-        if self.void {
-            // Given away all the same: its owner hears of it where callbacks run, not here.
-            if let Data::Given(_, make) = data {
-                drop(make());
-            }
-            return;
+        if self.void || len == 0 {
+            return match data {
+                Data::Given(_, make) => Some(make()),
+                Data::Copied(_) => None,
+            };
         }
         self.waiting_bytes += len;
         match data {
@@ -100,6 +105,7 @@ impl Writing {
                 self.queue.push_back(make());
             }
         }
+        None
     }
 
     fn take(&mut self) -> Option<Bytes> {
@@ -114,12 +120,32 @@ impl Writing {
         Some(piece)
     }
 
-    /// Nobody takes what is written any more.
-    fn let_go(&mut self) {
+    pub fn add_trailer(
+        &mut self,
+        name: HeaderName,
+        value: HeaderValue,
+        is_old: bool,
+    ) -> Result<()> {
+        if self.length.is_some() || is_old {
+            return Err(Error::state(
+                "only answers in chunks have trailers: of unknown length, to HTTP/1.1",
+            ));
+        }
+        if !self.announced.contains(&name) {
+            return Err(Error::argument(format!(
+                "the trailer {name} was not announced: set the header Trailer before the answer starts"
+            )));
+        }
+        self.trailers.get_or_insert_default().append(name, value);
+        Ok(())
+    }
+
+    /// Nobody takes what is written any more; what was is to be dropped without a lock.
+    pub fn let_go(&mut self) -> VecDeque<Bytes> {
         self.void = true;
-        self.queue.clear();
         self.buffer.clear();
         self.waiting_bytes = 0;
+        std::mem::take(&mut self.queue)
     }
 
     /// The handler is done with it, well or not: whom to tell.
@@ -158,7 +184,7 @@ impl Data<'_> {
 
 impl State {
     /// The answer under way, when more may be written to it.
-    fn writing(&mut self) -> Result<&mut Writing> {
+    pub fn writing(&mut self) -> Result<&mut Writing> {
         match (self.stage, &mut self.writing) {
             (Stage::Gone, _) => Err(gone()),
             (Stage::Late, _) => Err(late()),
@@ -199,7 +225,8 @@ impl Exchange {
         let length = if has_no_body { Some(0) } else { length };
         let is_head = self.head().method() == Method::HEAD.as_str();
         self.seal(status, content_type, |state| {
-            state.writing = Some(Box::new(Writing::new(length, is_head)));
+            let writing = Writing::new(length, is_head, &state.headers);
+            state.writing = Some(Box::new(writing));
             Payload::Stream(length)
         })
     }
@@ -247,10 +274,11 @@ impl Exchange {
                 return Err(Error::new(Status::TimedOut, Operation::Send, what));
             }
         }
-        writing.put(data);
+        let unneeded = writing.put(data);
         let task = writing.task.take();
         drop(state);
         self.wake(task);
+        drop(unneeded);
         Ok(())
     }
 
@@ -343,8 +371,9 @@ impl Exchange {
     pub(super) fn end_writing(self: &Arc<Self>) {
         let mut state = self.state();
         if let Some(writing) = &mut state.writing {
-            writing.let_go();
+            let unneeded = writing.let_go();
             self.tell_writer(state);
+            drop(unneeded);
         }
     }
 

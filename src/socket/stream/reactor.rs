@@ -144,12 +144,21 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
 
     /// Puts bytes back that were read and not used: the next reads get them first.
     pub fn put_back(&self, bytes: Bytes) {
-        debug_assert!(
-            !self.0.has_prefix.get(),
-            "hyper has read all that was put back before"
-        );
-        self.0.has_prefix.set(!bytes.is_empty());
-        self.0.prefix.replace(bytes);
+        let before = self.0.prefix.take();
+        let both = match (bytes.is_empty(), before.is_empty()) {
+            (true, _) => before,
+            (_, true) => bytes,
+            _ => [bytes, before].concat().into(),
+        };
+        self.0.has_prefix.set(!both.is_empty());
+        self.0.prefix.replace(both);
+    }
+
+    /// Leaves the reactor, for somebody else's use of the descriptor; what was read and not used.
+    pub fn leave(&self) -> Bytes {
+        drop(self.0.registration.take());
+        self.0.has_prefix.set(false);
+        self.0.prefix.take()
     }
 
     /// Bytes that the peer has not read yet.
