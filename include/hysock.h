@@ -2111,7 +2111,7 @@ hysock_status hysock_exchange_remove_header(hysock_exchange *exchange, const cha
  * peer
  * ===============================================================================================
  *
- * Who sent a request, by the kernel's word, and who may.
+ * Who sent a request, by the kernel's word, and who may; and who answers a call.
  *
  * A Unix socket knows its peer: the user, the groups and the process that connected. It is who
  * connected, not who writes now: a connection that is handed on or inherited keeps its first name.
@@ -2125,6 +2125,9 @@ hysock_status hysock_exchange_remove_header(hysock_exchange *exchange, const cha
  * connections wait, the others get the answer at once. A peer whom the kernel does not know is
  * refused by every rule. A user whom this user namespace cannot name appears as the overflow uid,
  * 65534 on most systems: no rule should let that one in.
+ *
+ * A client can be as careful: hysock_client_config_allow() says who its server must be, and
+ * hysock_call_peer() who it was.
  *
  * How much one user may have at once is limited by
  * hysock_server_config_set_max_connections_per_uid() and
@@ -2172,7 +2175,7 @@ typedef struct hysock_peer {
     int32_t groups_state;
     /** How many. */
     uint32_t group_count;
-    /** Their gids, good as long as the exchange; NULL when there are none. */
+    /** Their gids, good as long as the exchange or the call; NULL when there are none. */
     const uint32_t *groups;
     /** One of HYSOCK_PEER_*, about the label. */
     int32_t label_state;
@@ -2180,7 +2183,7 @@ typedef struct hysock_peer {
     uint32_t reserved;
     /**
      * The label of the system's security module, such as "unconfined" or an SELinux context; good
-     * as long as the exchange.
+     * as long as the exchange or the call.
      */
     hysock_str label;
 } hysock_peer;
@@ -2217,6 +2220,38 @@ hysock_status hysock_exchange_peer(const hysock_exchange *exchange,
  * Since: 0.1
  */
 int32_t hysock_exchange_peer_pidfd(const hysock_exchange *exchange, hysock_error *err);
+
+/**
+ * Fill `*peer` with who has answered the call: the process that called listen(2), at that moment.
+ * `size` is `sizeof *peer`, as for hysock_exchange_peer().
+ *
+ * User, group and process are known of each connection. Groups and label are asked for when this is
+ * called for the first time on a connection, and are gone when it has ended before.
+ *
+ * Thread: any, one at a time; it never waits.
+ * Errors: HYSOCK_E_STATE as long as there is neither an answer nor an end, and for a call that
+ * reached nobody; HYSOCK_E_INVALID_ARGUMENT for a NULL and for a size that no version of the struct
+ * had; HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_call_peer(const hysock_call *call,
+                               hysock_peer *peer,
+                               size_t size,
+                               hysock_error *err);
+
+/**
+ * Open a pidfd of the process that has answered the call, see hysock_exchange_peer_pidfd(). Only as
+ * long as the connection is there: the client keeps it unless the server has said that it closes it.
+ *
+ * Thread: any, one at a time; it never waits.
+ * Owns: the result is yours: close(2) it. It is closed on exec.
+ * Errors: as a negative result: HYSOCK_E_STATE as for hysock_call_peer(); HYSOCK_E_CLOSED when the
+ * process or the connection has gone; HYSOCK_E_UNSUPPORTED; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+int32_t hysock_call_peer_pidfd(const hysock_call *call,
+                               hysock_error *err);
 
 /**
  * Let only those use a route whom a rule names: this one, or another rule of the same route.
@@ -2732,6 +2767,32 @@ hysock_status hysock_client_config_set_queue(hysock_client_config *config, hysoc
 hysock_status hysock_client_config_set_max_body(hysock_client_config *config, uint64_t bytes);
 
 /**
+ * Set the longest head of an answer, in bytes: 8192 to 1048576, 64 KiB by default. A longer one, like
+ * one with more than 100 headers, ends the call with HYSOCK_E_TOO_LARGE.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_max_head(hysock_client_config *config,
+                                                uint64_t bytes);
+
+/**
+ * Let calls go only to a server whom a rule names: this one, or another rule of the same config.
+ * `rule` is one of HYSOCK_ALLOW_*, `id` the uid or gid, 0 where there is none. Without any rule
+ * whoever listens will do.
+ *
+ * It is asked on each new connection, before the first byte is sent; somebody else is
+ * HYSOCK_E_FORBIDDEN, with who it was. The server is who called listen(2): for a socket that a
+ * service manager has made that is the manager, as a rule root.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_allow(hysock_client_config *config, int32_t rule, uint32_t id);
+
+/**
  * Set how long connecting may take, in milliseconds: 1 or more or HYSOCK_FOREVER, 10 seconds by
  * default. It takes time only when the server's backlog is full; then HYSOCK_E_BUSY.
  *
@@ -2741,6 +2802,60 @@ hysock_status hysock_client_config_set_max_body(hysock_client_config *config, ui
  */
 hysock_status hysock_client_config_set_connect_timeout(hysock_client_config *config,
                                                        uint32_t timeout_ms);
+
+/**
+ * Set how long to wait for a server that is not up, in milliseconds: 1 or more or HYSOCK_FOREVER. By
+ * default not at all: HYSOCK_E_ABSENT and HYSOCK_E_REFUSED come at once.
+ *
+ * Connecting is tried again every 10 to 250 milliseconds, for so long and within the time that the
+ * call has in all.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_wait_absent(hysock_client_config *config,
+                                                   uint32_t wait_ms);
+
+/**
+ * Set how long an answer may take to begin, in milliseconds: 1 or more or HYSOCK_FOREVER, the
+ * default. It counts from the last byte of the request that was sent to the first one of the
+ * answer; then HYSOCK_E_TIMED_OUT. hysock_call_set_first_byte_timeout() is the same for one call.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_first_byte_timeout(hysock_client_config *config,
+                                                          uint32_t timeout_ms);
+
+/**
+ * Set how long a call waits for a server that neither takes nor sends a byte, in milliseconds: 1 or
+ * more or HYSOCK_FOREVER, the default. Then HYSOCK_E_TIMED_OUT. hysock_call_set_idle_timeout() is the
+ * same for one call.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_idle_timeout(hysock_client_config *config,
+                                                    uint32_t timeout_ms);
+
+/**
+ * Follow redirects, up to so many for one call: 1 to 50. By default none is: a 301 is an answer like
+ * any other.
+ *
+ * Followed are 301, 302, 303, 307 and 308 with a Location on the same socket: a path, or a URL of
+ * this socket, of localhost or of the Host that the call has set. Another one ends the call with
+ * HYSOCK_E_PROTOCOL, one too many with HYSOCK_E_TOO_LARGE. A 303, and a 301 or 302 to a POST, make
+ * the request a GET without a body; else method, headers and body are sent again as they were.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_client_config_set_max_redirects(hysock_client_config *config,
+                                                     uint64_t n);
 
 /**
  * Set how long a call may take in all, in milliseconds: 1 or more or HYSOCK_FOREVER, the default.
@@ -2802,6 +2917,9 @@ void hysock_client_config_free(hysock_client_config *config);
  * and kept for later ones. A client may be used by any number of threads at once. Without a
  * runtime its calls can be performed but not started; such a client survives fork(2): the child
  * makes its own connections.
+ *
+ * Redirects are followed only when hysock_client_config_set_max_redirects() says so, and only on
+ * the same socket. There are no cookies and no proxies.
  */
 
 /**
@@ -2825,6 +2943,30 @@ hysock_status hysock_client_new(hysock_runtime *runtime,
                                 const hysock_client_config *config,
                                 hysock_client **client,
                                 hysock_error *err);
+
+/**
+ * Make a client for one connection that is there already: an end of a socketpair(2), or a descriptor
+ * that somebody has passed.
+ *
+ * Calls go over it one after another, performed and started ones alike. It is never opened again:
+ * after its end, which is also that of a call that was cancelled or timed out on it, calls fail
+ * with HYSOCK_E_CLOSED. It must be a connected Unix stream socket; it becomes blocking and closed on
+ * exec. `runtime` and `config` are as for hysock_client_new(); the allow rules of `config` are
+ * looked at here.
+ *
+ * Thread: any.
+ * Owns: `fd` is consumed, also when this fails; free `*client` with hysock_client_free().
+ * Errors: HYSOCK_E_WRONG_TYPE for what is no Unix stream socket; HYSOCK_E_FORBIDDEN when no rule names
+ * who is at the other end; HYSOCK_E_INVALID_ARGUMENT, also for one that is not connected and for
+ * what a setter of `config` had refused; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED,
+ * HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_client_new_fd(hysock_runtime *runtime,
+                                   int32_t fd,
+                                   const hysock_client_config *config,
+                                   hysock_client **client,
+                                   hysock_error *err);
 
 /**
  * One GET of a URL that holds both socket and target, such as
@@ -2946,8 +3088,9 @@ hysock_status hysock_call_set_body(hysock_call *call,
  * takes part.
  *
  * HYSOCK_OK means that an answer is there, whatever its HTTP status. The time that this may take
- * is that of hysock_call_set_timeout(), else the client's; without either it waits for as long as
- * the server does. hysock_call_cancel() from another thread ends it. On a kept connection that the
+ * is that of hysock_call_set_timeout(), hysock_call_set_first_byte_timeout() and
+ * hysock_call_set_idle_timeout(), else the client's; the message says which one it was. Without any
+ * it waits for as long as the server does. hysock_call_cancel() from another thread ends it. On a kept connection that the
  * server had closed, a request that cannot have been acted on is sent once more on a new one.
  *
  * Thread: any but I/O threads; so not in callbacks of inline delivery.
@@ -2959,7 +3102,8 @@ hysock_status hysock_call_set_body(hysock_call *call,
  * HYSOCK_E_SYSTEM.
  * Since: 0.1
  */
-hysock_status hysock_call_perform(hysock_call *call, hysock_error *err);
+hysock_status hysock_call_perform(hysock_call *call,
+                                  hysock_error *err);
 
 /**
  * Send the request and return; `fn` runs once, in the client's delivery, when the call has ended.
@@ -3050,6 +3194,30 @@ hysock_status hysock_call_add_header(hysock_call *call,
  * Since: 0.1
  */
 hysock_status hysock_call_set_timeout(hysock_call *call, uint32_t timeout_ms);
+
+/**
+ * Set how long the answer may take to begin: from the last byte of the request that was sent to the
+ * first one of the answer. In milliseconds: 1 or more or HYSOCK_FOREVER; by default the client's.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_first_byte_timeout(hysock_call *call, uint32_t timeout_ms);
+
+/**
+ * Set how long the call waits for a server that neither takes nor sends a byte. In milliseconds: 1 or
+ * more or HYSOCK_FOREVER; by default the client's. A stream that goes on for ever needs this one, and
+ * no limit on everything.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_idle_timeout(hysock_call *call,
+                                           uint32_t timeout_ms);
 
 /**
  * Hang the call on an exchange: it is made in order to answer that one.

@@ -65,12 +65,21 @@ limits! {
     SERVER_DRAIN = "hysock_server_config_set_drain", "milliseconds", 10_000, 1, MAX_MS, true;
 
     CLIENT_MAX_BODY = "hysock_client_config_set_max_body", "bytes", 16 * MIB, 1, u64::MAX - 1, true;
+    CLIENT_MAX_HEAD = "hysock_client_config_set_max_head", "bytes", 64 * KIB, 8 * KIB, MIB, false;
     CLIENT_CONNECT_TIMEOUT = "hysock_client_config_set_connect_timeout", "milliseconds", 10_000, 1, MAX_MS, true;
     CLIENT_TIMEOUT = "hysock_client_config_set_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    CLIENT_FIRST_BYTE_TIMEOUT = "hysock_client_config_set_first_byte_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    CLIENT_IDLE_TIMEOUT = "hysock_client_config_set_idle_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    /// The default is not to wait at all.
+    CLIENT_WAIT_ABSENT = "hysock_client_config_set_wait_absent", "milliseconds", 0, 1, MAX_MS, true;
+    /// The default is to follow none.
+    CLIENT_MAX_REDIRECTS = "hysock_client_config_set_max_redirects", "redirects", 0, 1, 50, false;
     CLIENT_MAX_CONNECTIONS = "hysock_client_config_set_max_connections", "connections", 64, 1, MAX_COUNT, true;
     CLIENT_MAX_IDLE = "hysock_client_config_set_max_idle", "connections", 8, 1, MAX_COUNT, true;
     CLIENT_IDLE_AGE = "hysock_client_config_set_idle_age", "milliseconds", 60_000, 1, MAX_MS, true;
     CALL_TIMEOUT = "hysock_call_set_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    CALL_FIRST_BYTE_TIMEOUT = "hysock_call_set_first_byte_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    CALL_IDLE_TIMEOUT = "hysock_call_set_idle_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
 }
 
 /// Longest name prefix of a library thread; the kernel shows 15 bytes in all.
@@ -177,7 +186,10 @@ mod tests {
             } else {
                 UNLIMITED
             };
-            limit.check(limit.default, off).unwrap();
+            // 0 as a default is a thing that is off until it is set.
+            if limit.default != 0 {
+                limit.check(limit.default, off).unwrap();
+            }
             assert!(
                 limit.check(0, off).is_err(),
                 "{}: 0 must be refused",

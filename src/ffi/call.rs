@@ -112,8 +112,9 @@ pub unsafe extern "C" fn hysock_call_set_body(
 /// takes part.
 ///
 /// HYSOCK_OK means that an answer is there, whatever its HTTP status. The time that this may take
-/// is that of hysock_call_set_timeout(), else the client's; without either it waits for as long as
-/// the server does. hysock_call_cancel() from another thread ends it. On a kept connection that the
+/// is that of hysock_call_set_timeout(), hysock_call_set_first_byte_timeout() and
+/// hysock_call_set_idle_timeout(), else the client's; the message says which one it was. Without any
+/// it waits for as long as the server does. hysock_call_cancel() from another thread ends it. On a kept connection that the
 /// server had closed, a request that cannot have been acted on is sent once more on a new one.
 ///
 /// Thread: any but I/O threads; so not in callbacks of inline delivery.
@@ -274,6 +275,45 @@ pub extern "C" fn hysock_call_set_timeout(
     boundary::status_only(|| {
         let call = handle::get("call", call)?;
         call.set_timeout(remember(&call, limits::CALL_TIMEOUT.time(timeout_ms))?)
+    })
+}
+
+/// Set how long the answer may take to begin: from the last byte of the request that was sent to the
+/// first one of the answer. In milliseconds: 1 or more or HYSOCK_FOREVER; by default the client's.
+///
+/// Thread: any, one at a time.
+/// Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_call_set_first_byte_timeout(
+    call: *mut hysock_call,
+    timeout_ms: u32,
+) -> hysock_status {
+    boundary::status_only(|| {
+        let call = handle::get("call", call)?;
+        let timeout = limits::CALL_FIRST_BYTE_TIMEOUT.time(timeout_ms);
+        call.set_first_byte_timeout(remember(&call, timeout)?)
+    })
+}
+
+/// Set how long the call waits for a server that neither takes nor sends a byte. In milliseconds: 1 or
+/// more or HYSOCK_FOREVER; by default the client's. A stream that goes on for ever needs this one, and
+/// no limit on everything.
+///
+/// Thread: any, one at a time.
+/// Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+/// HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_call_set_idle_timeout(
+    call: *mut hysock_call,
+    timeout_ms: u32,
+) -> hysock_status {
+    boundary::status_only(|| {
+        let call = handle::get("call", call)?;
+        let timeout = limits::CALL_IDLE_TIMEOUT.time(timeout_ms);
+        call.set_idle_timeout(remember(&call, timeout)?)
     })
 }
 

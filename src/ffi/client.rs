@@ -4,6 +4,9 @@
 //! and kept for later ones. A client may be used by any number of threads at once. Without a
 //! runtime its calls can be performed but not started; such a client survives fork(2): the child
 //! makes its own connections.
+//!
+//! Redirects are followed only when hysock_client_config_set_max_redirects() says so, and only on
+//! the same socket. There are no cookies and no proxies.
 
 use super::boundary::{self, Out};
 use super::call::hysock_call;
@@ -14,10 +17,14 @@ use super::handle;
 use super::runtime::hysock_runtime;
 use super::status::hysock_status;
 use super::text::text_len;
+use crate::error::Result;
 use crate::http::client::{self, Client};
 use crate::limits;
+use crate::runtime::Runtime;
 use crate::socket::address::Address;
 use std::ffi::c_char;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// One address to talk to, with its connections.
 pub struct hysock_client {
@@ -51,13 +58,51 @@ pub unsafe extern "C" fn hysock_client_new(
     boundary::with_error(err, || {
         // SAFETY: C gives NULL or a variable for the result.
         let client = unsafe { Out::for_handle("client", client) }?;
-        let runtime = match runtime.is_null() {
-            true => None,
-            false => Some(handle::get("runtime", runtime)?),
-        };
+        let runtime = on(runtime)?;
         // SAFETY: C gives NULL, `address_len` bytes, or a NUL-terminated text with HYSOCK_NTS.
         let address = Address::parse(unsafe { text_len("address", address, address_len) }?)?;
         let made = Client::new(runtime.as_deref(), &address, &config::read(config)?)?;
+        client.set(handle::give_or::<hysock_client>(made, |made| {
+            made.release()
+        })?);
+        Ok(())
+    })
+}
+
+/// Make a client for one connection that is there already: an end of a socketpair(2), or a descriptor
+/// that somebody has passed.
+///
+/// Calls go over it one after another, performed and started ones alike. It is never opened again:
+/// after its end, which is also that of a call that was cancelled or timed out on it, calls fail
+/// with HYSOCK_E_CLOSED. It must be a connected Unix stream socket; it becomes blocking and closed on
+/// exec. `runtime` and `config` are as for hysock_client_new(); the allow rules of `config` are
+/// looked at here.
+///
+/// Thread: any.
+/// Owns: `fd` is consumed, also when this fails; free `*client` with hysock_client_free().
+/// Errors: HYSOCK_E_WRONG_TYPE for what is no Unix stream socket; HYSOCK_E_FORBIDDEN when no rule names
+/// who is at the other end; HYSOCK_E_INVALID_ARGUMENT, also for one that is not connected and for
+/// what a setter of `config` had refused; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED,
+/// HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_client_new_fd(
+    runtime: *mut hysock_runtime,
+    fd: i32,
+    config: *const hysock_client_config,
+    client: *mut *mut hysock_client,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        // SAFETY: C gives the descriptor away.
+        let socket = unsafe { boundary::descriptor(fd) };
+        // SAFETY: C gives NULL or a variable for the result.
+        let client = unsafe { Out::for_handle("client", client) }?;
+        let runtime = on(runtime)?;
+        let config = config::read(config)?;
+        let made = Client::with_connection(runtime.as_deref(), socket?, &config)?;
         client.set(handle::give_or::<hysock_client>(made, |made| {
             made.release()
         })?);
@@ -160,4 +205,12 @@ pub unsafe extern "C" fn hysock_client_wait(
     boundary::with_error(err, || {
         handle::get("client", client)?.wait(limits::duration(timeout_ms))
     })
+}
+
+/// The runtime that a client is on, if any.
+fn on(runtime: *mut hysock_runtime) -> Result<Option<impl Deref<Target = Arc<Runtime>>>> {
+    match runtime.is_null() {
+        true => Ok(None),
+        false => handle::get("runtime", runtime).map(Some),
+    }
 }

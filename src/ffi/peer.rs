@@ -1,4 +1,4 @@
-//! Who sent a request, by the kernel's word, and who may.
+//! Who sent a request, by the kernel's word, and who may; and who answers a call.
 //!
 //! A Unix socket knows its peer: the user, the groups and the process that connected. It is who
 //! connected, not who writes now: a connection that is handed on or inherited keeps its first name.
@@ -13,12 +13,16 @@
 //! refused by every rule. A user whom this user namespace cannot name appears as the overflow uid,
 //! 65534 on most systems: no rule should let that one in.
 //!
+//! A client can be as careful: hysock_client_config_allow() says who its server must be, and
+//! hysock_call_peer() who it was.
+//!
 //! How much one user may have at once is limited by
 //! hysock_server_config_set_max_connections_per_uid() and
 //! hysock_server_config_set_max_requests_per_uid(): beyond it a 503. The log has a line about both
 //! kinds of refusals, at most one in 10 seconds, and hysock_server_stats() counts them.
 
 use super::boundary;
+use super::call::hysock_call;
 use super::error::{ErrorOut, hysock_error};
 use super::exchange::hysock_exchange;
 use super::handle;
@@ -66,14 +70,14 @@ pub struct hysock_peer {
     pub groups_state: i32,
     /// How many.
     pub group_count: u32,
-    /// Their gids, good as long as the exchange; NULL when there are none.
+    /// Their gids, good as long as the exchange or the call; NULL when there are none.
     pub groups: *const u32,
     /// One of HYSOCK_PEER_*, about the label.
     pub label_state: i32,
     /// 0.
     pub reserved: u32,
     /// The label of the system's security module, such as "unconfined" or an SELinux context; good
-    /// as long as the exchange.
+    /// as long as the exchange or the call.
     pub label: hysock_str,
 }
 
@@ -189,9 +193,65 @@ pub unsafe extern "C" fn hysock_exchange_peer_pidfd(
     boundary::count_with_error(err, || {
         let exchange = handle::get("exchange", exchange)?;
         exchange.check()?;
-        let pidfd = known(exchange.peer().pidfd()?)?.into_raw_fd();
-        Ok(pidfd.cast_unsigned() as usize)
+        Ok(number(known(exchange.peer().pidfd()?)?))
     })
+}
+
+/// Fill `*peer` with who has answered the call: the process that called listen(2), at that moment.
+/// `size` is `sizeof *peer`, as for hysock_exchange_peer().
+///
+/// User, group and process are known of each connection. Groups and label are asked for when this is
+/// called for the first time on a connection, and are gone when it has ended before.
+///
+/// Thread: any, one at a time; it never waits.
+/// Errors: HYSOCK_E_STATE as long as there is neither an answer nor an end, and for a call that
+/// reached nobody; HYSOCK_E_INVALID_ARGUMENT for a NULL and for a size that no version of the struct
+/// had; HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_call_peer(
+    call: *const hysock_call,
+    peer: *mut hysock_peer,
+    size: usize,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        // SAFETY: C gives NULL or a struct of `size` bytes.
+        let out = unsafe { SizedOut::new("peer", peer, size, FIRST) }?;
+        // The record that the texts belong to stays with the call.
+        let record = handle::get("call", call)?.peer()?;
+        out.set(&snapshot(&record)?);
+        Ok(())
+    })
+}
+
+/// Open a pidfd of the process that has answered the call, see hysock_exchange_peer_pidfd(). Only as
+/// long as the connection is there: the client keeps it unless the server has said that it closes it.
+///
+/// Thread: any, one at a time; it never waits.
+/// Owns: the result is yours: close(2) it. It is closed on exec.
+/// Errors: as a negative result: HYSOCK_E_STATE as for hysock_call_peer(); HYSOCK_E_CLOSED when the
+/// process or the connection has gone; HYSOCK_E_UNSUPPORTED; HYSOCK_E_INVALID_ARGUMENT,
+/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_call_peer_pidfd(
+    call: *const hysock_call,
+    err: *mut hysock_error,
+) -> i32 {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::count_with_error(err, || {
+        let record = handle::get("call", call)?.peer()?;
+        Ok(number(known(record.pidfd()?)?))
+    })
+}
+
+/// A descriptor for C.
+fn number(fd: OwnedFd) -> usize {
+    fd.into_raw_fd().cast_unsigned() as usize
 }
 
 fn known(pidfd: Known<OwnedFd>) -> Result<OwnedFd> {

@@ -18,6 +18,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The kernel rounds SO_SNDTIMEO up by as much as an eighth and two of its ticks, so a wait for a place is
+/// made of several, each less than what is left. In the last part, which is shorter than this, there is a try
+/// every so often.
+const COARSE: Duration = Duration::from_millis(60);
+const TRY: Duration = Duration::from_millis(2);
+
 /// One attempt, which never waits.
 pub fn connect_now(address: &Address) -> Result<OwnedFd> {
     let socket = open(address, SocketType::STREAM)?;
@@ -87,17 +93,21 @@ fn wait(
             if left.is_zero() {
                 return Err(Errno::AGAIN);
             }
-            set_socket_timeout(
-                socket,
-                Timeout::Send,
-                Some(left.max(Duration::from_micros(1))),
-            )?;
+            if left > COARSE {
+                set_socket_timeout(socket, Timeout::Send, Some(left * 5 / 8))?;
+            } else {
+                std::thread::sleep(left.min(TRY));
+                rustix::io::ioctl_fionbio(socket, true)?;
+            }
         }
         match connect() {
             // Both may come before the deadline; the loop looks at the clock.
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) if deadline.is_some() => {}
-            Ok(()) if deadline.is_some() => return set_socket_timeout(socket, Timeout::Send, None),
+            Ok(()) if deadline.is_some() => {
+                rustix::io::ioctl_fionbio(socket, false)?;
+                return set_socket_timeout(socket, Timeout::Send, None);
+            }
             result => return result,
         }
     }

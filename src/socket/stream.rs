@@ -7,9 +7,11 @@
 //! in both, every call that must not block says so (MSG_DONTWAIT).
 
 mod caller;
+mod patience;
 mod reactor;
 
 pub use caller::{Caller, CallerStream};
+pub use patience::{Expired, Patience};
 pub use reactor::{ClientStream, ReactorStream, ServerStream};
 
 use crate::count::Count;

@@ -250,6 +250,12 @@ FN(cc_timeout, hysock_client_config, hysock_client_config_set_timeout(h, 1))
 FN(cc_conns, hysock_client_config, hysock_client_config_set_max_connections(h, 1))
 FN(cc_idle, hysock_client_config, hysock_client_config_set_max_idle(h, 1))
 FN(cc_age, hysock_client_config, hysock_client_config_set_idle_age(h, 1))
+FN(cc_head, hysock_client_config, hysock_client_config_set_max_head(h, 8192))
+FN(cc_absent, hysock_client_config, hysock_client_config_set_wait_absent(h, 1))
+FN(cc_allow, hysock_client_config, hysock_client_config_allow(h, HYSOCK_ALLOW_SELF, 0))
+FN(cc_first, hysock_client_config, hysock_client_config_set_first_byte_timeout(h, 1))
+FN(cc_rest, hysock_client_config, hysock_client_config_set_idle_timeout(h, 1))
+FN(cc_follow, hysock_client_config, hysock_client_config_set_max_redirects(h, 1))
 FREE(cc_free, hysock_client_config)
 FN(c_shutdown, hysock_client, hysock_client_shutdown(h, 0, ERR))
 FN(c_wait, hysock_client, hysock_client_wait(h, 0, ERR))
@@ -262,6 +268,12 @@ FN(k_set, hysock_call, hysock_call_set_header(h, "a", "b", 1))
 FN(k_add, hysock_call, hysock_call_add_header(h, "a", "b", 1))
 FN(k_setbody, hysock_call, hysock_call_set_body(h, NULL, "x", 1))
 FN(k_timeout, hysock_call, hysock_call_set_timeout(h, 1))
+FN(k_first, hysock_call, hysock_call_set_first_byte_timeout(h, 1))
+FN(k_rest, hysock_call, hysock_call_set_idle_timeout(h, 1))
+static hysock_status k_peer(void *handle) {
+    hysock_peer peer;
+    return hysock_call_peer(handle, &peer, sizeof(peer), ERR);
+}
 FN(k_perform, hysock_call, hysock_call_perform(h, ERR))
 FN(k_start, hysock_call, hysock_call_start(h, ignore_call, NULL, NULL, ERR))
 FN(k_cancel, hysock_call, hysock_call_cancel(h, ERR))
@@ -402,6 +414,12 @@ static const function functions[] = {
     S(cc_connect, CLIENT_CONFIG),
     S(cc_timeout, CLIENT_CONFIG),
     S(cc_conns, CLIENT_CONFIG),
+    S(cc_head, CLIENT_CONFIG),
+    S(cc_absent, CLIENT_CONFIG),
+    S(cc_allow, CLIENT_CONFIG),
+    S(cc_first, CLIENT_CONFIG),
+    S(cc_rest, CLIENT_CONFIG),
+    S(cc_follow, CLIENT_CONFIG),
     S(cc_idle, CLIENT_CONFIG),
     S(cc_age, CLIENT_CONFIG),
     N(cc_free, CLIENT_CONFIG),
@@ -413,6 +431,9 @@ static const function functions[] = {
     S(k_add, CALL),
     S(k_setbody, CALL),
     S(k_timeout, CALL),
+    S(k_first, CALL),
+    S(k_rest, CALL),
+    S(k_peer, CALL),
     S(k_perform, CALL),
     S(k_start, CALL),
     S(k_cancel, CALL),

@@ -29,6 +29,8 @@ PROGRAMS = {
     "test_client_basic": [(d,) for d in DELIVERIES],
     "test_client_again": [(d,) for d in DELIVERIES],
     "test_client_address": [()],
+    "test_client_connect": [(d,) for d in DELIVERIES],
+    "test_client_patience": [(d,) for d in DELIVERIES],
     "test_client_ends": [(d,) for d in DELIVERIES],
     "test_client_hostile": [()],
     "test_shutdown": [(d,) for d in DELIVERIES],

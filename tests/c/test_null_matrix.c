@@ -136,6 +136,12 @@ static void configs(void) {
     REFUSED(hysock_client_config_set_max_connections(NULL, 1));
     REFUSED(hysock_client_config_set_max_idle(NULL, 1));
     REFUSED(hysock_client_config_set_idle_age(NULL, 1));
+    REFUSED(hysock_client_config_set_max_head(NULL, 8192));
+    REFUSED(hysock_client_config_set_wait_absent(NULL, 1));
+    REFUSED(hysock_client_config_allow(NULL, HYSOCK_ALLOW_SELF, 0));
+    REFUSED(hysock_client_config_set_first_byte_timeout(NULL, 1));
+    REFUSED(hysock_client_config_set_idle_timeout(NULL, 1));
+    REFUSED(hysock_client_config_set_max_redirects(NULL, 1));
     hysock_client_config *client = hysock_client_config_new();
     REFUSED(hysock_client_config_set_queue(client, NULL));
     hysock_client_config_free(client);
@@ -256,6 +262,13 @@ static void client(hysock_runtime *runtime, const char *path) {
     CHECK_OK(hysock_client_new(NULL, path, HYSOCK_NTS, NULL, &none, NULL));
     hysock_client_free(none);
     CHECK_OK(hysock_client_new(runtime, path, HYSOCK_NTS, NULL, &client, NULL));
+    REFUSED(hysock_client_new_fd(runtime, -1, NULL, &none, NULL));
+    REFUSED(hysock_client_new_fd(runtime, -1, NULL, NULL, NULL));
+    hysock_peer peer;
+    REFUSED(hysock_call_peer(NULL, &peer, sizeof(peer), NULL));
+    CHECK_INT(hysock_call_peer_pidfd(NULL, NULL), HYSOCK_E_INVALID_ARGUMENT);
+    REFUSED(hysock_call_set_first_byte_timeout(NULL, 1));
+    REFUSED(hysock_call_set_idle_timeout(NULL, 1));
     REFUSED(hysock_client_shutdown(NULL, 0, NULL));
     REFUSED(hysock_client_wait(NULL, 0, NULL));
     hysock_client_free(NULL);

@@ -15,6 +15,8 @@ use crate::http::parent::{Keep, Parent};
 use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Node, Strand};
 use crate::runtime::gate::deadline_after;
+use crate::socket::peer::Record;
+use crate::socket::stream::Expired;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Version};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -59,6 +61,7 @@ impl Call {
             state: Mutex::new(State::new(
                 Template::new(method, target)?,
                 client.config.timeout,
+                client.config.patience,
             )),
             answer: OnceLock::new(),
         }))
@@ -83,6 +86,7 @@ impl Call {
         let this = Arc::get_mut(self).expect("recycled, so nobody else has it");
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.timeout = this.client.config.timeout;
+        state.patience = this.client.config.patience;
         state.request.renew(method, target)
     }
 
@@ -135,6 +139,20 @@ impl Call {
         })
     }
 
+    pub fn set_first_byte_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.set(|state| {
+            state.patience.first_byte = timeout;
+            Ok(())
+        })
+    }
+
+    pub fn set_idle_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.set(|state| {
+            state.patience.idle = timeout;
+            Ok(())
+        })
+    }
+
     pub fn set_parent(self: &Arc<Self>, parent: Arc<dyn Parent>) -> Result<()> {
         let child: Weak<Call> = Arc::downgrade(self);
         self.set(|state| {
@@ -177,13 +195,13 @@ impl Call {
     pub fn perform(self: &Arc<Self>) -> Result<()> {
         self.check()?;
         context::check_may_block("hysock_call_perform")?;
-        let deadline = {
+        let times = {
             let mut state = self.state();
             self.begin(&mut state)?;
-            state.deadline
+            state.times()
         };
         self.client.remember(self);
-        let result = caller::perform(&self.client, self, deadline);
+        let result = caller::perform(&self.client, self, times);
         let (result, _) = self.settle(result);
         self.client.forget(self);
         let keep = self.state().keep.take();
@@ -216,9 +234,11 @@ impl Call {
         delivery::post_or_run(&owner, node, Event::Call);
     }
 
-    /// Keeps the whole answer, before the result.
+    /// Keeps the whole answer, before the result, unless it is to be followed elsewhere.
     pub fn keep(&self, answer: Answer) {
-        self.answer.set(answer).ok();
+        if self.client.config.max_redirects == 0 || !self.redirect(&answer) {
+            self.answer.set(answer).ok();
+        }
     }
 
     /// Keeps the result. A cancel that came first is the result, whatever it made of the connection.
@@ -237,19 +257,25 @@ impl Call {
         self.state().deadline
     }
 
-    pub fn timed_out(&self) -> Error {
-        let timeout = self.state().timeout.unwrap_or_default();
-        let message = format!(
-            "{}: no whole answer within {} ms",
-            self.client.address.display(),
-            timeout.as_millis()
-        );
+    pub fn timed_out(&self, why: Expired) -> Error {
+        let state = self.state();
+        let (timeout, what) = match why {
+            Expired::Total => (state.timeout, "no whole answer within"),
+            Expired::FirstByte => (
+                state.patience.first_byte,
+                "not one byte of an answer within",
+            ),
+            Expired::Idle => (state.patience.idle, "not one byte moved, either way, for"),
+        };
+        let timeout = timeout.unwrap_or_default().as_millis();
+        let message = format!("{}: {what} {timeout} ms", self.client.source);
         Error::new(Status::TimedOut, Operation::Receive, message)
     }
 
-    /// The request, made anew for each try, and room for its answer's body.
-    pub fn request(&self) -> (Request<Whole>, Collected) {
+    /// The request, made anew for each try, for a connection to this peer, and room for its answer's body.
+    pub fn request(&self, peer: &Arc<Record>) -> (Request<Whole>, Collected) {
         let mut state = self.state();
+        state.peer = Some(peer.clone());
         let room = std::mem::take(&mut state.body_room);
         (state.request.make(), room)
     }
@@ -278,6 +304,17 @@ impl Call {
                 "the call still runs",
             )),
             Stage::Done(result) => result.clone(),
+        }
+    }
+
+    /// Who is at the other end of the connection that the call used.
+    pub fn peer(&self) -> Result<Arc<Record>> {
+        self.check()?;
+        let state = self.state();
+        let ended = self.answer.get().is_some() || matches!(state.stage, Stage::Done(_));
+        match &state.peer {
+            Some(peer) if ended => Ok(peer.clone()),
+            _ => Err(Error::state("the call has not used a connection yet")),
         }
     }
 

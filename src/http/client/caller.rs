@@ -4,13 +4,14 @@
 use super::Client;
 use super::call::Call;
 use super::cancel::Driver;
+use super::open::{Admitted, Tries};
 use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
+use super::state::Times;
 use super::transfer::{Failure, Http, Progress};
-use crate::error::{Error, Operation, Result, Status};
+use crate::error::{Result, Status};
 use crate::runtime::fork::Mark;
-use crate::socket::connect;
-use crate::socket::stream::{Caller, CallerStream};
+use crate::socket::stream::{Caller, CallerStream, Expired};
 use std::future::ready;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -24,17 +25,25 @@ const SETTLED: Duration = Duration::from_millis(100);
 
 /// A connection driven by calling threads, one at a time.
 pub struct CallerConnection {
+    /// Dropped first.
+    end: End,
     http: Http<CallerStream>,
-    caller: Arc<Caller>,
     flag: Arc<Flag>,
     idle_since: Instant,
-    mark: Mark,
 }
 
-impl Drop for CallerConnection {
+/// The driver's view of the stream, which ends with its connection.
+struct End {
+    caller: Arc<Caller>,
+    mark: Mark,
+    /// Others go on with the socket.
+    kept: bool,
+}
+
+impl Drop for End {
     fn drop(&mut self) {
         // A forked child's copy would keep the connection open; but in that child it is the parent's.
-        if !self.mark.is_foreign() {
+        if !self.kept && !self.mark.is_foreign() {
             self.caller.shutdown();
         }
     }
@@ -55,22 +64,29 @@ impl Wake for Flag {
 }
 
 impl CallerConnection {
-    fn new(fd: OwnedFd) -> Result<Box<CallerConnection>> {
-        let (stream, caller) = CallerStream::new(fd);
-        let http = Http::new(stream).map_err(|error| {
-            Error::new(
-                Status::System,
-                Operation::Connect,
-                format!("HTTP cannot begin: {error}"),
-            )
-        })?;
+    fn new(client: &Client, socket: Arc<OwnedFd>) -> Result<Box<CallerConnection>> {
+        let Admitted { socket, peer } = client.admit(socket)?;
+        let (stream, caller) = CallerStream::new(socket);
+        let http = Http::new(stream, peer, client.config.max_head)?;
         Ok(Box::new(CallerConnection {
+            end: End {
+                caller,
+                mark: Mark::here()?,
+                kept: false,
+            },
             http,
-            caller,
             flag: Arc::default(),
             idle_since: Instant::now(),
-            mark: Mark::here()?,
         }))
+    }
+
+    /// Ends HTTP on the client's given connection, which stays open for the next call.
+    fn leave(self, client: &Client) {
+        let CallerConnection { http, mut end, .. } = self;
+        end.kept = http.leave();
+        if end.kept {
+            client.put_back_given(end.caller.socket().clone());
+        }
     }
 
     pub fn idle_for(&self) -> Duration {
@@ -82,10 +98,10 @@ impl CallerConnection {
         &mut self,
         call: &Call,
         max_body: u64,
-        deadline: Option<Instant>,
+        times: Times,
     ) -> std::result::Result<(), Failure> {
-        self.caller.set_deadline(deadline);
-        self.caller.begin_request();
+        self.end.caller.set_limits(times.deadline, times.patience);
+        self.end.caller.begin_request();
         let waker = Waker::from(self.flag.clone());
         let mut cx = Context::from_waker(&waker);
         let mut transfer = pin!(self.http.transfer(call, ready(()), max_body));
@@ -96,36 +112,37 @@ impl CallerConnection {
             if self.flag.0.swap(false, Ordering::AcqRel) {
                 continue;
             }
-            if !self.caller.take_wants_write() {
-                self.caller.allow_blocking();
-            } else if self.caller.wait_both().is_err() {
+            if !self.end.caller.take_wants_write() {
+                self.end.caller.allow_blocking();
+            } else if self.end.caller.wait_both().is_err() {
                 // Blocking in a read whose time is over gives the right error at once.
-                self.caller.allow_blocking();
+                self.end.caller.allow_blocking();
             }
         }
     }
 
     fn is_reusable(&mut self) -> bool {
         let waker = Waker::from(self.flag.clone());
-        self.http.is_reusable(&mut Context::from_waker(&waker)) && !self.caller.is_sink()
+        self.http.is_reusable(&mut Context::from_waker(&waker)) && !self.end.caller.is_sink()
     }
 
     /// Whether bytes came that nobody asked for: the next call would take them for its answer. Asked of
     /// connections that had time to get some, so that calls in a row need no system call for it.
     fn is_disturbed(&self) -> bool {
-        self.idle_for() > SETTLED && self.caller.has_unread()
+        self.idle_for() > SETTLED && self.end.caller.has_unread()
     }
 
     fn progress(&self) -> Progress {
         Progress {
-            sent: self.caller.has_sent(),
-            received: self.caller.has_received(),
+            sent: self.end.caller.has_sent(),
+            received: self.end.caller.has_received(),
         }
     }
 }
 
 /// Performs `call` to its end.
-pub fn perform(client: &Arc<Client>, call: &Call, deadline: Option<Instant>) -> Result<()> {
+pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<()> {
+    let deadline = times.deadline;
     let pool = client.pool()?;
     let mut fresh = false;
     loop {
@@ -139,27 +156,35 @@ pub fn perform(client: &Arc<Client>, call: &Call, deadline: Option<Instant>) -> 
             Grant::Connection(connection) if !connection.is_disturbed() => (connection, true),
             Grant::Connection(_) | Grant::Place => (open(client, call, deadline)?, false),
         };
-        call.set_driver(Driver::Caller(connection.caller.clone()))?;
-        let result = connection.run(call, client.config.max_body, deadline);
+        call.set_driver(Driver::Caller(connection.end.caller.clone()))?;
+        let result = connection.run(call, client.config.max_body, times);
         call.set_driver(Driver::None)?;
         match result {
             Ok(()) => {
-                if connection.is_reusable() {
+                if !connection.is_reusable() {
+                    drop(connection);
+                } else if client.is_given() {
+                    connection.leave(client);
+                } else {
                     place.put_back(connection);
                 }
-                return Ok(());
+                if !call.is_redirected()? {
+                    return Ok(());
+                }
+                fresh = false;
             }
             Err(failure) => {
                 let progress = connection.progress();
+                let expired = connection.end.caller.expired();
                 drop(connection);
                 if reused && call.may_retry(progress) && !failure.is_timeout() {
                     fresh = true;
                     continue;
                 }
                 if failure.is_timeout() {
-                    return Err(call.timed_out());
+                    return Err(call.timed_out(expired));
                 }
-                return Err(failure.into_error(&client.address.display(), progress));
+                return Err(failure.into_error(&client.source, progress));
             }
         }
     }
@@ -222,22 +247,47 @@ fn find(
             give(client, pool.free_place());
             Err(error)
         }
-        (None, Ok(())) => Err(call.timed_out()),
+        (None, Ok(())) => Err(call.timed_out(Expired::Total)),
         (None, Err(error)) => Err(error),
     }
 }
 
-/// Connects; a full backlog is waited for on a helper thread, so that a cancel can end the wait.
+/// A new connection, or the given one.
 fn open(client: &Client, call: &Call, deadline: Option<Instant>) -> Result<Box<CallerConnection>> {
-    let busy = match connect::connect_now(&client.address) {
-        Ok(fd) => return CallerConnection::new(fd),
+    if let Some(socket) = client.take_given()? {
+        return CallerConnection::new(client, socket);
+    }
+    let mut tries = Tries::new(client);
+    loop {
+        match connect(client, call, deadline) {
+            Ok(fd) => return CallerConnection::new(client, Arc::new(fd)),
+            Err(error) => rest(call, tries.after(error)?, deadline)?,
+        }
+    }
+}
+
+/// Waits for the next try.
+fn rest(call: &Call, pause: Duration, deadline: Option<Instant>) -> Result<()> {
+    let seat = Seat::new();
+    call.set_driver(Driver::Connect(seat.clone()))?;
+    let next = Instant::now() + pause;
+    seat.wait(Some(deadline.map_or(next, |deadline| deadline.min(next))));
+    call.set_driver(Driver::None)?;
+    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        return Err(call.timed_out(Expired::Total));
+    }
+    Ok(())
+}
+
+/// Connects; a full backlog is waited for on a helper thread, so that a cancel can end the wait.
+fn connect(client: &Client, call: &Call, deadline: Option<Instant>) -> Result<OwnedFd> {
+    let busy = match client.connect_now() {
         Err(error) if error.status == Status::Busy => error,
-        Err(error) => return Err(error),
+        other => return other,
     };
-    let until = connect_deadline(client, deadline);
     let seat = Seat::new();
     let helper = seat.clone();
-    connect::connect_in_background(&client.address, until, move |fd| {
+    client.connect_in_background(deadline, move |fd| {
         // Given back: the caller has left, the descriptor closes.
         helper.give(fd).ok();
     })?;
@@ -245,17 +295,5 @@ fn open(client: &Client, call: &Call, deadline: Option<Instant>) -> Result<Box<C
     // The helper keeps the deadline.
     let fd = seat.wait(None);
     call.set_driver(Driver::None)?;
-    CallerConnection::new(fd.unwrap_or(Err(busy))?)
-}
-
-/// The earlier of the connect's own limit and the call's.
-pub fn connect_deadline(client: &Client, deadline: Option<Instant>) -> Option<Instant> {
-    let limit = client
-        .config
-        .connect_timeout
-        .and_then(|t| Instant::now().checked_add(t));
-    match (limit, deadline) {
-        (Some(limit), Some(deadline)) => Some(limit.min(deadline)),
-        (limit, deadline) => limit.or(deadline),
-    }
+    fd.unwrap_or(Err(busy))
 }

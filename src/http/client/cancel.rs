@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::pool::Seat;
-use super::state::Stage;
+use super::state::{Stage, Times};
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
 use crate::socket::stream::Caller;
@@ -10,7 +10,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
-use std::time::Instant;
 
 /// What a cancel must wake.
 pub enum Driver {
@@ -118,11 +117,11 @@ impl Call {
         self.state().cancelled.clone().unwrap_or_else(cancelled)
     }
 
-    /// The work on it begins: the deadline. A cancel wakes `waker` from now on.
-    pub fn enter(&self, waker: &Waker) -> Result<Option<Instant>> {
+    /// The work on it begins: how long it may take. A cancel wakes `waker` from now on.
+    pub fn enter(&self, waker: &Waker) -> Result<Times> {
         let mut state = self.state();
         state.work_by(waker)?;
-        Ok(state.deadline)
+        Ok(state.times())
     }
 
     fn wake(&self, waker: Option<Waker>) {

@@ -4,57 +4,38 @@
 mod call;
 mod caller;
 mod cancel;
+mod config;
 mod get;
+mod open;
 mod pool;
 mod reactor;
+mod redirect;
 mod request;
 mod state;
 mod transfer;
+mod watch;
 mod worker;
 
 pub use call::{Call, DoneFn};
+pub use config::Config;
 pub use get::get;
 
 use crate::error::{Error, Operation, Result, Status};
-use crate::limits;
 use crate::runtime::delivery::{Delivery, Executor};
 use crate::runtime::fork::Mark;
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::IoThread;
 use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::address::Address;
+use crate::socket::listener;
+use open::Source;
 use pool::{Pool, Process, Processes};
+use rustix::net::SocketType;
 use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// What a client keeps to.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub delivery: Delivery,
-    pub max_body: u64,
-    pub connect_timeout: Option<Duration>,
-    /// From the start of a call to the end of its answer.
-    pub timeout: Option<Duration>,
-    pub max_connections: u64,
-    pub max_idle: u64,
-    pub idle_age: Option<Duration>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            delivery: Delivery::Pool,
-            max_body: limits::CLIENT_MAX_BODY.default,
-            connect_timeout: limits::CLIENT_CONNECT_TIMEOUT.default_time(),
-            timeout: limits::CLIENT_TIMEOUT.default_time(),
-            max_connections: limits::CLIENT_MAX_CONNECTIONS.default,
-            max_idle: limits::CLIENT_MAX_IDLE.default,
-            idle_age: limits::CLIENT_IDLE_AGE.default_time(),
-        }
-    }
-}
 
 /// What a client on a runtime has on top.
 struct Home {
@@ -66,7 +47,7 @@ struct Home {
 
 pub struct Client {
     home: Option<Home>,
-    address: Address,
+    source: Source,
     config: Config,
     processes: Processes,
     ending: AtomicBool,
@@ -83,6 +64,31 @@ impl Client {
         address: &Address,
         config: &Config,
     ) -> Result<Arc<Client>> {
+        Client::of(runtime, Source::Address(address.clone()), config.clone())
+    }
+
+    /// For one connection that is there already: calls go over it one after another, and when it has ended
+    /// they are over.
+    pub fn with_connection(
+        runtime: Option<&Arc<Runtime>>,
+        socket: OwnedFd,
+        config: &Config,
+    ) -> Result<Arc<Client>> {
+        listener::check_connected(socket.as_fd(), SocketType::STREAM)?;
+        listener::prepare(&socket, false)?;
+        let config = Config {
+            max_connections: 1,
+            ..config.clone()
+        };
+        let client = Client::of(runtime, open::given(&socket), config)?;
+        let admitted = client.admit(Arc::new(socket)).inspect_err(|_| {
+            client.release();
+        })?;
+        client.put_back_given(admitted.socket);
+        Ok(client)
+    }
+
+    fn of(runtime: Option<&Arc<Runtime>>, source: Source, config: Config) -> Result<Arc<Client>> {
         let home = match runtime {
             None if matches!(config.delivery, Delivery::Queue(_)) => {
                 return Err(Error::argument(
@@ -104,8 +110,8 @@ impl Client {
         };
         let client = Arc::new(Client {
             home,
-            address: address.clone(),
-            config: config.clone(),
+            source,
+            config,
             processes: Processes::new(Mark::here()?),
             ending: AtomicBool::new(false),
             cut: AtomicBool::new(false),
@@ -189,7 +195,7 @@ impl Client {
             // No thread of ours watches the drain's deadline: `wait` does.
             None => {
                 if let Ok(here) = self.here() {
-                    here.pool.close_idle();
+                    here.close_idle();
                     *lock(&here.drain_until) = deadline_after(drain);
                 }
             }
@@ -294,7 +300,7 @@ fn shut_down() -> Error {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("address", &self.address)
+            .field("source", &self.source)
             .finish_non_exhaustive()
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::runtime::fork::Mark;
 use crate::runtime::gate::Gate;
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,8 +34,17 @@ pub struct Process {
     pub holds: AtomicUsize,
     /// Calls that calling threads are at; each knows its place. I/O threads have lists of their own.
     pub performed: Mutex<Vec<Arc<Call>>>,
+    /// The connection that the client was made with, while no call uses it.
+    pub given: Mutex<Option<Arc<OwnedFd>>>,
     /// When a shutdown's drain is over.
     pub drain_until: Mutex<Option<Instant>>,
+}
+
+impl Process {
+    pub fn close_idle(&self) {
+        self.pool.close_idle();
+        drop(super::lock(&self.given).take());
+    }
 }
 
 impl Processes {
@@ -53,6 +63,11 @@ impl Processes {
     /// What there is in the process that made the client.
     pub fn first(&self) -> &Process {
         &self.here
+    }
+
+    /// Whether this is a process forked from the one that made the client.
+    pub fn is_foreign(&self) -> bool {
+        self.mark.is_foreign()
     }
 
     /// What there is in this process.
@@ -331,7 +346,7 @@ impl Pool {
         next
     }
 
-    pub fn close_idle(&self) {
+    fn close_idle(&self) {
         let mut state = self.state();
         state.open -= state.idle.len() as u64;
         state.idle.clear();

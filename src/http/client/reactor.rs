@@ -7,6 +7,7 @@ use super::{Client, Home};
 use crate::error::Result;
 use crate::limits::{SPARE_CALLS, SWEEP};
 use crate::runtime::io_thread::Post;
+use crate::socket::stream::Expired;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -98,8 +99,8 @@ pub fn end(client: &Arc<Client>, home: &Home, drain: Option<Duration>) {
         while let Some(idle) = local.pop_idle() {
             idle.give(Order::Close);
         }
-        if let Ok(pool) = local.client.pool() {
-            pool.close_idle();
+        if let Ok(here) = local.client.here() {
+            here.close_idle();
         }
         local.leave_if_over();
         if let Some(drain) = drain.filter(|drain| !drain.is_zero()) {
@@ -246,7 +247,7 @@ impl Local {
             None => claimed.await,
             Some(deadline) => {
                 let limited = tokio::time::timeout_at(deadline.into(), claimed).await;
-                limited.unwrap_or_else(|_| Err(call.timed_out()))
+                limited.unwrap_or_else(|_| Err(call.timed_out(Expired::Total)))
             }
         };
         if let Err(error) = ended

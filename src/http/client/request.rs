@@ -1,13 +1,17 @@
 //! What a call sends.
 
+use super::open::Source;
+use super::redirect;
 use crate::error::{Error, Result};
 use crate::http::body::Whole;
 use crate::http::headers::{self, Shown};
 use crate::limits::TARGET_MAX;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST,
+};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 
 /// What a request is made from, once or, when it is sent again, twice.
 pub struct Template {
@@ -71,6 +75,54 @@ impl Template {
                 .insert(CONTENT_TYPE, headers::content_type(text)?);
         }
         self.body = Some(body);
+        Ok(())
+    }
+
+    /// Makes it what a redirect with this status asks for (RFC 9110, section 15.4); an error says why it must
+    /// not.
+    pub fn redirect(
+        &mut self,
+        status: StatusCode,
+        source: &Source,
+        location: &[u8],
+    ) -> std::result::Result<(), String> {
+        let base = self
+            .target
+            .path_and_query()
+            .map_or("/", |base| base.as_str());
+        let host = self
+            .headers
+            .get(HOST)
+            .map_or(&b"localhost"[..], HeaderValue::as_bytes);
+        let target =
+            redirect::target(base.as_bytes(), host, source, location).ok_or_else(|| {
+                let status = status.as_u16();
+                format!(
+                    "the answer (HTTP status {status}) leads to {}, which is not on this socket",
+                    Shown(location)
+                )
+            })?;
+        let target = parse_target(&self.method, &target)
+            .map_err(|error| format!("the answer leads nowhere: {}", error.message))?;
+        self.target = target;
+        let becomes_get = match status {
+            StatusCode::SEE_OTHER => self.method != Method::HEAD,
+            // Not what was meant once, but what everybody does.
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => self.method == Method::POST,
+            _ => false,
+        };
+        if becomes_get {
+            self.method = Method::GET;
+            self.body = None;
+            for name in [
+                CONTENT_TYPE,
+                CONTENT_ENCODING,
+                CONTENT_LANGUAGE,
+                CONTENT_LOCATION,
+            ] {
+                self.headers.remove(name);
+            }
+        }
         Ok(())
     }
 

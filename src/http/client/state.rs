@@ -7,6 +7,8 @@ use super::transfer::Answer;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
 use crate::http::parent::{Keep, Parent};
+use crate::socket::peer::Record;
+use crate::socket::stream::Patience;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ pub struct State {
     /// The last answer's body, of a call that is used again.
     pub body_room: Collected,
     pub timeout: Option<Duration>,
+    pub patience: Patience,
     pub refused: Option<Error>,
     pub parent: Option<Arc<dyn Parent>>,
     /// From the start to the end of the last callback.
@@ -27,7 +30,20 @@ pub struct State {
     pub claimed: bool,
     pub driver: Driver,
     pub deadline: Option<Instant>,
+    /// Of the connection that the request went to last.
+    pub peer: Option<Arc<Record>>,
+    /// Redirects that were followed.
+    pub hops: u64,
+    /// The last answer leads on, or must not.
+    pub redirect: Option<Result<()>>,
     pub done: Option<DoneFn>,
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub deadline: Option<Instant>,
+    pub patience: Patience,
 }
 
 pub enum Stage {
@@ -37,12 +53,13 @@ pub enum Stage {
 }
 
 impl State {
-    pub fn new(request: Template, timeout: Option<Duration>) -> State {
+    pub fn new(request: Template, timeout: Option<Duration>, patience: Patience) -> State {
         State {
             stage: Stage::New,
             request,
             body_room: Collected::default(),
             timeout,
+            patience,
             refused: None,
             parent: None,
             keep: None,
@@ -51,6 +68,9 @@ impl State {
             claimed: false,
             driver: Driver::None,
             deadline: None,
+            peer: None,
+            hops: 0,
+            redirect: None,
             done: None,
         }
     }
@@ -67,6 +87,16 @@ impl State {
         self.cancelled = None;
         self.withdrawn = false;
         self.claimed = false;
+        self.peer = None;
+        self.hops = 0;
+        self.redirect = None;
+    }
+
+    pub fn times(&self) -> Times {
+        Times {
+            deadline: self.deadline,
+            patience: self.patience,
+        }
     }
 
     /// For the task that works on it: the cancel's error, or its waker is kept.

@@ -2,8 +2,11 @@
 //! calling thread.
 
 use super::call::Call;
-use crate::error::{Error, Operation, Status};
+use super::open::Source;
+use crate::error::{Error, Operation, Result as Outcome, Status};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
+use crate::limits::READ_MAX;
+use crate::socket::peer::Record;
 use http::response;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::{Read, Write};
@@ -11,6 +14,7 @@ use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// hyper's client side of one connection. Both halves are polled together, nothing is spawned.
@@ -18,6 +22,8 @@ pub struct Http<IO: Read + Write + Unpin> {
     sender: SendRequest<Whole>,
     /// Dropped when it has ended: that is how hyper ends a request which it has not begun.
     connection: Option<Connection<IO, Whole>>,
+    /// Who is at the other end.
+    peer: Arc<Record>,
 }
 
 /// An answer, whole.
@@ -34,16 +40,26 @@ pub enum Failure {
 
 impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
     /// hyper's handshake does no input or output in HTTP/1: it is done at its first poll.
-    pub fn new(io: IO) -> Result<Http<IO>, hyper::Error> {
+    pub fn new(io: IO, peer: Arc<Record>, max_head: usize) -> Outcome<Http<IO>> {
         // Requests are small as a rule: head and body in one buffer cost less than a list of two.
-        let mut handshake = pin!(http1::Builder::new().writev(false).handshake(io));
+        let mut builder = http1::Builder::new();
+        builder
+            .writev(false)
+            .max_header_size(max_head)
+            .max_buf_size(max_head.max(READ_MAX));
+        let mut handshake = pin!(builder.handshake(io));
         let mut cx = Context::from_waker(Waker::noop());
         match handshake.as_mut().poll(&mut cx) {
             Poll::Ready(Ok((sender, connection))) => Ok(Http {
                 sender,
                 connection: Some(connection),
+                peer,
             }),
-            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Err(error)) => Err(Error::new(
+                Status::System,
+                Operation::Connect,
+                format!("HTTP cannot begin: {error}"),
+            )),
             Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
         }
     }
@@ -57,6 +73,12 @@ impl<IO: Read + Write + Unpin> Http<IO> {
             drive(&mut self.connection, cx);
         }
         self.connection.is_some() && self.sender.is_ready()
+    }
+
+    /// Ends HTTP on a connection that is_reusable(); `false` when the peer has sent too much.
+    pub fn leave(self) -> bool {
+        let parts = self.connection.map(Connection::into_parts);
+        parts.is_some_and(|parts| parts.read_buf.is_empty())
     }
 
     /// Ready when an idle connection has ended.
@@ -76,7 +98,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         pause: impl Future<Output = ()>,
         max_body: u64,
     ) -> Result<(), Failure> {
-        let (request, room) = call.request();
+        let (request, room) = call.request(&self.peer);
         let mut response = pin!(self.sender.send_request(request));
         let connection = &mut self.connection;
         pause.await;
@@ -160,7 +182,7 @@ impl Failure {
     }
 
     /// The error that the user gets; `at` names the address.
-    pub fn into_error(self, at: &str, progress: Progress) -> Error {
+    pub fn into_error(self, at: &Source, progress: Progress) -> Error {
         let Failure::Http(error) = &self else {
             return Error::new(
                 Status::TooLarge,
@@ -174,7 +196,8 @@ impl Failure {
         let (status, what) = if error.is_parse_too_large() {
             (
                 Status::TooLarge,
-                "the head of the answer has more than 100 headers, is too long, or announces too much",
+                "the head of the answer has more than 100 headers, or is longer than the limit of \
+                 hysock_client_config_set_max_head",
             )
         } else if error.is_parse() {
             (

@@ -2,13 +2,13 @@
 
 use super::Client;
 use super::call::Call;
-use super::caller::connect_deadline;
+use super::open::{Admitted, Tries};
 use super::pool::Next;
 use super::reactor::{Idle, Local, Order, run_in_free_place};
 use super::transfer::{Http, Progress};
+use super::watch::watch;
 use crate::error::{Error, Operation, Result, Status};
-use crate::socket::connect;
-use crate::socket::stream::ClientStream;
+use crate::socket::stream::{ClientStream, Expired};
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -30,18 +30,25 @@ impl Worker {
     /// Runs `call` to its end; the connection is kept when it can be used again.
     pub async fn run(&mut self, call: &Arc<Call>) -> Result<()> {
         let client = self.local.client.clone();
-        let deadline = poll_fn(|cx| Poll::Ready(call.enter(cx.waker()))).await?;
+        let times = poll_fn(|cx| Poll::Ready(call.enter(cx.waker()))).await?;
+        let deadline = times.deadline;
         loop {
             let reused = self.connection.is_some();
             if !reused {
-                let fd = limit(call, deadline, open(&client, deadline)).await??;
-                self.connection = Some(attach(fd)?);
+                let socket = limit(call, deadline, open(&client, deadline)).await??;
+                self.connection = Some(attach(&client, socket)?);
             }
             let (http, stream) = self.connection.as_mut().expect("made above");
             stream.begin_request();
             let before = stream.received();
             let transfer = http.transfer(call, others_first(), client.config.max_body);
-            let result = limit(call, deadline, transfer).await;
+            let result = if times.patience.is_endless() {
+                limit(call, deadline, transfer).await
+            } else {
+                let watched = watch(stream, times.patience, transfer);
+                let result = limit(call, deadline, watched).await;
+                result.and_then(|done| done.map_err(|why| call.timed_out(why)))
+            };
             let (http, stream) = self.connection.as_mut().expect("made above");
             let progress = Progress {
                 sent: stream.has_sent(),
@@ -52,11 +59,14 @@ impl Worker {
                 && poll_fn(|cx| Poll::Ready(http.is_reusable(cx))).await;
             if !reusable {
                 self.close();
+            } else if client.is_given() {
+                self.leave();
             }
             match result? {
+                Ok(()) if call.is_redirected()? => {}
                 Ok(()) => return Ok(()),
                 Err(_) if reused && call.may_retry(progress) => {}
-                Err(failure) => return Err(failure.into_error(&client.address.display(), progress)),
+                Err(failure) => return Err(failure.into_error(&client.source, progress)),
             }
         }
     }
@@ -65,6 +75,18 @@ impl Worker {
         if let Some((http, stream)) = self.connection.take() {
             drop(http);
             stream.shutdown(rustix::net::Shutdown::Both);
+        }
+    }
+
+    /// Ends HTTP on the client's given connection, which stays open for the next call.
+    fn leave(&mut self) {
+        if let Some((http, stream)) = self.connection.take() {
+            if http.leave() {
+                // Its registration with this thread ends here.
+                self.local.client.put_back_given(stream.into_socket());
+            } else {
+                stream.shutdown(rustix::net::Shutdown::Both);
+            }
         }
     }
 
@@ -171,33 +193,41 @@ async fn limit<T>(
         None => cancellable.await,
         Some(deadline) => {
             let limited = tokio::time::timeout_at(deadline.into(), cancellable).await;
-            limited.unwrap_or_else(|_| Err(call.timed_out()))
+            limited.unwrap_or_else(|_| Err(call.timed_out(Expired::Total)))
         }
     }
 }
 
-fn attach(fd: OwnedFd) -> Result<(Http<ClientStream>, ClientStream)> {
-    let stream = ClientStream::new(fd)
+fn attach(client: &Client, socket: Arc<OwnedFd>) -> Result<(Http<ClientStream>, ClientStream)> {
+    let Admitted { socket, peer } = client.admit(socket)?;
+    let stream = ClientStream::new(socket)
         .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
-    let http = Http::new(stream.clone()).map_err(|error| {
-        Error::new(
-            Status::System,
-            Operation::Connect,
-            format!("HTTP cannot begin: {error}"),
-        )
-    })?;
+    let http = Http::new(stream.clone(), peer, client.config.max_head)?;
     Ok((http, stream))
 }
 
+/// A new connection, or the given one.
+async fn open(client: &Client, deadline: Option<Instant>) -> Result<Arc<OwnedFd>> {
+    if let Some(socket) = client.take_given()? {
+        return Ok(socket);
+    }
+    let mut tries = Tries::new(client);
+    loop {
+        match connect(client, deadline).await {
+            Ok(fd) => return Ok(Arc::new(fd)),
+            Err(error) => tokio::time::sleep(tries.after(error)?).await,
+        }
+    }
+}
+
 /// Connects; a full backlog is waited for on a helper thread.
-async fn open(client: &Client, deadline: Option<Instant>) -> Result<OwnedFd> {
-    let busy = match connect::connect_now(&client.address) {
+async fn connect(client: &Client, deadline: Option<Instant>) -> Result<OwnedFd> {
+    let busy = match client.connect_now() {
         Err(error) if error.status == Status::Busy => error,
         other => return other,
     };
     let (send, receive) = tokio::sync::oneshot::channel();
-    let until = connect_deadline(client, deadline);
-    connect::connect_in_background(&client.address, until, move |fd| {
+    client.connect_in_background(deadline, move |fd| {
         // Refused when the call has ended meanwhile: the descriptor closes.
         drop(send.send(fd));
     })?;

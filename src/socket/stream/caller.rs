@@ -1,5 +1,6 @@
 //! The stream of a calling thread.
 
+use super::patience::{Expired, Patience, earlier};
 use super::{fill, send};
 use crate::socket::sys;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -11,9 +12,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+/// The kernel rounds SO_RCVTIMEO up by as much as an eighth and two of its ticks. It is set to a part of a
+/// wait that is longer than this; the rest is waited for with ppoll, which is exact.
+const COARSE: Duration = Duration::from_millis(200);
 
 /// A stream driven by the calling thread. It answers Pending, without a system call, until the driver
 /// allows it to block in one `recv`.
@@ -21,20 +26,29 @@ pub struct CallerStream(Arc<Caller>);
 
 /// The driver's view of a [`CallerStream`].
 pub struct Caller {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     may_block: AtomicBool,
     wants_write: AtomicBool,
     /// See [`ReactorStream::begin_request`].
     has_sent: AtomicBool,
     has_received: AtomicBool,
     sink: AtomicBool,
-    deadline: Mutex<Option<Instant>>,
+    limits: Mutex<Limits>,
     /// What SO_RCVTIMEO was last set to, in milliseconds; 0 is for ever.
     receive_timeout: AtomicU64,
 }
 
+/// What the waits of one request keep to.
+#[derive(Default)]
+struct Limits {
+    deadline: Option<Instant>,
+    patience: Patience,
+    /// What was reached.
+    expired: Option<Expired>,
+}
+
 impl CallerStream {
-    pub fn new(fd: OwnedFd) -> (CallerStream, Arc<Caller>) {
+    pub fn new(fd: Arc<OwnedFd>) -> (CallerStream, Arc<Caller>) {
         let caller = Arc::new(Caller {
             fd,
             may_block: AtomicBool::new(false),
@@ -42,7 +56,7 @@ impl CallerStream {
             has_sent: AtomicBool::new(false),
             has_received: AtomicBool::new(false),
             sink: AtomicBool::new(false),
-            deadline: Mutex::new(None),
+            limits: Mutex::default(),
             receive_timeout: AtomicU64::new(0),
         });
         (CallerStream(caller.clone()), caller)
@@ -81,73 +95,145 @@ impl Caller {
         self.sink.load(Ordering::Relaxed)
     }
 
+    /// The socket, which others may go on with.
+    pub fn socket(&self) -> &Arc<OwnedFd> {
+        &self.fd
+    }
+
     pub fn has_unread(&self) -> bool {
-        sys::unread(&self.fd) > 0
+        sys::unread(&*self.fd) > 0
     }
 
-    pub fn set_deadline(&self, deadline: Option<Instant>) {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    /// Sets what the next request's waits keep to.
+    pub fn set_limits(&self, deadline: Option<Instant>, patience: Patience) {
+        *self.limits() = Limits {
+            deadline,
+            patience,
+            expired: None,
+        };
     }
 
-    fn left(&self) -> Option<Duration> {
-        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    /// Which limit has ended the last wait that timed out.
+    pub fn expired(&self) -> Expired {
+        self.limits().expired.unwrap_or(Expired::Total)
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When a wait that begins now is over; `sent`: for the answer, not for room to send.
+    fn until(&self, sent: bool) -> Option<(Instant, Expired)> {
+        let limits = self.limits();
+        let total = limits.deadline.map(|end| (end, Expired::Total));
+        if limits.patience.is_endless() {
+            return total;
+        }
+        let now = Instant::now();
+        if let Some(why) = limits.expired {
+            return Some((now, why));
+        }
+        let silent = sent && !self.has_received();
+        earlier(total, limits.patience.until(now, silent))
+    }
+
+    /// The time that is left; none says that the limit is reached, and remembers which.
+    fn left(&self, until: Instant, why: Expired) -> Option<Duration> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.limits().expired = Some(why);
+            return None;
+        }
+        Some(left)
     }
 
     /// Waits for the socket to move either way, since a body goes up while an answer may come down. A read is
     /// allowed afterwards when there is something to read.
     pub fn wait_both(&self) -> io::Result<()> {
-        let timeout = match self.left() {
-            Some(left) if left.is_zero() => return Err(io::ErrorKind::TimedOut.into()),
-            left => left.and_then(|left| Timespec::try_from(left).ok()),
-        };
-        let mut fds = [PollFd::new(&self.fd, PollFlags::IN | PollFlags::OUT)];
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(0) => Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => {
-                if !(fds[0].revents() - PollFlags::OUT).is_empty() {
-                    self.allow_blocking();
-                }
-                Ok(())
+        let until = self.until(false);
+        let found = self.poll(PollFlags::IN | PollFlags::OUT, until)?;
+        if !(found - PollFlags::OUT).is_empty() {
+            self.allow_blocking();
+        }
+        Ok(())
+    }
+
+    fn poll(
+        &self,
+        events: PollFlags,
+        until: Option<(Instant, Expired)>,
+    ) -> rustix::io::Result<PollFlags> {
+        loop {
+            let left = match until {
+                None => None,
+                Some((until, why)) => Some(self.left(until, why).ok_or(Errno::TIMEDOUT)?),
+            };
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut fds = [PollFd::new(&*self.fd, events)];
+            match rustix::event::poll(&mut fds, left.as_ref()) {
+                // The clock decides.
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(fds[0].revents()),
+                Err(error) => return Err(error),
             }
-            Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
         }
     }
 
     /// Ends the connection from any thread: a `recv` that blocks returns at once.
     pub fn shutdown(&self) {
-        rustix::net::shutdown(&self.fd, Shutdown::Both).ok();
+        rustix::net::shutdown(&*self.fd, Shutdown::Both).ok();
     }
 
-    /// Sets SO_RCVTIMEO for the time that is left, when it is not set so already.
-    fn arm(&self) -> rustix::io::Result<()> {
-        let left = match self.left() {
-            None => 0,
-            Some(left) if left.is_zero() => return Err(Errno::AGAIN),
-            Some(left) => left.as_millis().max(1) as u64,
-        };
-        if self.receive_timeout.swap(left, Ordering::Relaxed) == left {
+    /// Sets SO_RCVTIMEO, in milliseconds.
+    fn arm(&self, timeout: u64) -> rustix::io::Result<()> {
+        if self.receive_timeout.swap(timeout, Ordering::Relaxed) == timeout {
             return Ok(());
         }
-        let timeout = (left > 0).then(|| Duration::from_millis(left));
+        let timeout = (timeout > 0).then(|| Duration::from_millis(timeout));
         rustix::net::sockopt::set_socket_timeout(
-            &self.fd,
+            &*self.fd,
             rustix::net::sockopt::Timeout::Recv,
             timeout,
         )
     }
 
+    /// Sets SO_RCVTIMEO to less than `left`, unless it is so already: calls in a row rarely need it.
+    fn arm_within(&self, left: Duration) -> rustix::io::Result<()> {
+        let left = left.as_millis() as u64;
+        let armed = self.receive_timeout.load(Ordering::Relaxed);
+        if (left / 2..=left * 3 / 4).contains(&armed) {
+            return Ok(());
+        }
+        self.arm(left * 5 / 8)
+    }
+
     fn receive_blocking(&self, buf: &mut [MaybeUninit<u8>]) -> rustix::io::Result<usize> {
+        let until = self.until(true);
         loop {
-            self.arm()?;
-            match rustix::net::recv(&self.fd, &mut *buf, RecvFlags::empty()) {
+            let flags = self.may_wait(until)?;
+            match rustix::net::recv(&*self.fd, &mut *buf, flags) {
                 Ok((_, n)) => return Ok(n),
-                // A handler of the host ran: the time that is left is shorter now.
+                // A handler of the host ran, or only a part of the time was waited for.
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if until.is_some() => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Prepares a receive that waits until then at the longest.
+    fn may_wait(&self, until: Option<(Instant, Expired)>) -> rustix::io::Result<RecvFlags> {
+        let Some((end, why)) = until else {
+            self.arm(0)?;
+            return Ok(RecvFlags::empty());
+        };
+        let left = self.left(end, why).ok_or(Errno::TIMEDOUT)?;
+        if left > COARSE {
+            self.arm_within(left)?;
+            return Ok(RecvFlags::empty());
+        }
+        self.poll(PollFlags::IN, until)?;
+        Ok(RecvFlags::DONTWAIT)
     }
 }
 
@@ -166,7 +252,6 @@ impl Read for CallerStream {
                 caller.has_received.fetch_or(n > 0, Ordering::Relaxed);
                 Poll::Ready(Ok(()))
             }
-            Err(Errno::AGAIN) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Err(error) => Poll::Ready(Err(error.into())),
         }
     }
@@ -218,7 +303,7 @@ impl Write for CallerStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        rustix::net::shutdown(&self.0.fd, Shutdown::Write).ok();
+        rustix::net::shutdown(&*self.0.fd, Shutdown::Write).ok();
         Poll::Ready(Ok(()))
     }
 }

@@ -71,9 +71,16 @@ impl ServerStream {
 
 impl ClientStream {
     /// Registers `fd` with this thread's reactor.
-    pub fn new(fd: OwnedFd) -> io::Result<ClientStream> {
-        Reactor::new(Arc::new(fd), Side::Client, None)
-            .map(|reactor| ReactorStream(Pinned::new(reactor)))
+    pub fn new(fd: Arc<OwnedFd>) -> io::Result<ClientStream> {
+        Reactor::new(fd, Side::Client, None).map(|reactor| ReactorStream(Pinned::new(reactor)))
+    }
+}
+
+impl ClientStream {
+    /// The socket, no longer on this thread's reactor; for the last that holds the stream.
+    pub fn into_socket(self) -> Arc<OwnedFd> {
+        drop(self.0.registration.take());
+        self.0.fd.clone()
     }
 }
 
