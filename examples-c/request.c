@@ -1,7 +1,14 @@
 /* Teaches: a client without threads. One client, one call, `perform` on the caller's own thread.
  *
- *   request [-X METHOD] [-H 'Name: value']... [-d DATA] [-i] [--timeout MS] SOCKET TARGET
+ *   request [-X METHOD] [-H 'Name: value']... [-d DATA] [-i] [options] ADDRESS [TARGET]
  *
+ *   --connect-timeout MS   how long a server may leave us waiting in its backlog
+ *   --idle-timeout MS      how long it may neither take nor send a byte
+ *   --max-time MS          how long all of it may take
+ *   --peer-uid UID         whom the server must run as
+ *
+ * ADDRESS is a path, `@name`, or a URL; one that holds the target, like
+ * http+unix://%2Frun%2Fapp.sock/version, needs no TARGET.
  * The body goes to stdout; -i puts status line and headers before it. Exit status: 0 when an answer
  * came, whatever its HTTP status (404 is an answer); 1 when none came; 2 for wrong usage.
  */
@@ -14,7 +21,8 @@
 
 static void usage(void) {
     fprintf(stderr, "usage: request [-X METHOD] [-H 'Name: value']... [-d DATA] [-i] "
-                    "[--timeout MS] SOCKET TARGET\n");
+                    "[--connect-timeout MS] [--idle-timeout MS] [--max-time MS] "
+                    "[--peer-uid UID] ADDRESS [TARGET]\n");
     exit(2);
 }
 
@@ -24,21 +32,58 @@ static void fail(const hysock_error *err) {
 }
 
 struct options {
-    const char *method, *data, *address, *target;
+    const char *method, *data;
+    char socket[4096], target[8193];
     char **headers; /* "Name: value" */
     size_t header_count;
-    unsigned long timeout; /* milliseconds; 0 = none given */
+    hysock_client_config *config;
     int include;
 };
 
-static unsigned long milliseconds(const char *text) {
+static uint32_t number(const char *option, const char *text, unsigned long min) {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || value == 0 || value >= HYSOCK_FOREVER) {
-        fprintf(stderr, "request: --timeout needs a number of milliseconds, not '%s'\n", text);
+    if (*text < '0' || *text > '9' || *end != '\0' || value < min || value >= HYSOCK_FOREVER) {
+        fprintf(stderr, "request: %s needs a number, not '%s'\n", option, text);
         exit(2);
     }
-    return value;
+    return (uint32_t)value;
+}
+
+/* The options that have a number; 0 when `option` is none of them. */
+static int parse_number(struct options *options, const char *option, const char *text) {
+    if (strcmp(option, "--connect-timeout") == 0)
+        hysock_client_config_set_connect_timeout(options->config, number(option, text, 1));
+    else if (strcmp(option, "--idle-timeout") == 0)
+        hysock_client_config_set_idle_timeout(options->config, number(option, text, 1));
+    else if (strcmp(option, "--max-time") == 0)
+        hysock_client_config_set_timeout(options->config, number(option, text, 1));
+    else if (strcmp(option, "--peer-uid") == 0)
+        hysock_client_config_allow(options->config, HYSOCK_ALLOW_UID, number(option, text, 0));
+    else
+        return 0;
+    return 1;
+}
+
+/* Socket and target, which one address may hold together. */
+static void parse_address(struct options *options, const char *address, const char *target) {
+    hysock_error err;
+    if (hysock_address_parse(address, HYSOCK_NTS, options->socket, sizeof options->socket,
+                             options->target, sizeof options->target, &err) != HYSOCK_OK)
+        fail(&err);
+    if (target == NULL && options->target[0] == '\0')
+        usage();
+    if (target == NULL)
+        return;
+    if (options->target[0] != '\0' && strcmp(options->target, "/") != 0) {
+        fprintf(stderr, "request: the address holds a target already: %s\n", options->target);
+        exit(2);
+    }
+    if (strlen(target) >= sizeof options->target) {
+        fprintf(stderr, "request: the target is too long\n");
+        exit(2);
+    }
+    strcpy(options->target, target);
 }
 
 static void parse(int argc, char **argv, struct options *options) {
@@ -49,6 +94,7 @@ static void parse(int argc, char **argv, struct options *options) {
         perror("request");
         exit(1);
     }
+    options->config = hysock_client_config_new();
     for (i = 1; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "-i") == 0)
             options->include = 1;
@@ -60,15 +106,14 @@ static void parse(int argc, char **argv, struct options *options) {
             options->headers[options->header_count++] = argv[++i];
         else if (strcmp(argv[i], "-d") == 0)
             options->data = argv[++i];
-        else if (strcmp(argv[i], "--timeout") == 0)
-            options->timeout = milliseconds(argv[++i]);
+        else if (parse_number(options, argv[i], argv[i + 1]))
+            i++;
         else
             usage();
     }
-    if (argc - i != 2)
+    if (argc - i != 1 && argc - i != 2)
         usage();
-    options->address = argv[i];
-    options->target = argv[i + 1];
+    parse_address(options, argv[i], argv[i + 1]); /* argv ends with a NULL */
     if (options->method == NULL)
         options->method = options->data != NULL ? "POST" : "GET";
 }
@@ -119,7 +164,8 @@ int main(int argc, char **argv) {
     parse(argc, argv, &options);
 
     /* No runtime: such a client can only `perform`, and starts no thread. */
-    if (hysock_client_new(NULL, options.address, HYSOCK_NTS, NULL, &client, &err) != HYSOCK_OK)
+    if (hysock_client_new(NULL, options.socket, HYSOCK_NTS, options.config, &client, &err) !=
+        HYSOCK_OK)
         fail(&err);
     if (hysock_call_new(client, options.method, options.target, HYSOCK_NTS, &call, &err) !=
         HYSOCK_OK)
@@ -132,8 +178,6 @@ int main(int argc, char **argv) {
                              strlen(options.data));
     for (i = 0; i < options.header_count; i++)
         add_header(call, options.headers[i]);
-    if (options.timeout != 0)
-        hysock_call_set_timeout(call, (uint32_t)options.timeout);
 
     if (hysock_call_perform(call, &err) != HYSOCK_OK)
         fail(&err);
@@ -141,6 +185,7 @@ int main(int argc, char **argv) {
 
     hysock_call_free(call);
     hysock_client_free(client);
+    hysock_client_config_free(options.config);
     free(options.headers);
     return 0;
 }

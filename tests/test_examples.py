@@ -409,7 +409,7 @@ def test_request_times_out(sockdir):
     path = sockdir / "silent.sock"
     with listen(path):
         start = time.monotonic()
-        done = run(example("request"), "--timeout", "100", path, "/")
+        done = run(example("request"), "--max-time", "100", path, "/")
         assert 0.1 <= time.monotonic() - start < 10
     assert (done.returncode, done.stdout) == (1, "")
     one_line(done.stderr)
@@ -447,13 +447,19 @@ def test_request_refuses_what_breaks_http(sockdir, args):
     [
         [],
         ["s"],
+        ["unix:///run/s"],
+        ["http+unix://%2Fs/a", "/b"],
         ["s", "/", "more"],
         ["-X"],
         ["-z", "s", "/"],
-        ["--timeout", "soon", "s", "/"],
-        ["--timeout", "-1", "s", "/"],
-        ["--timeout", "0", "s", "/"],
-        ["--timeout", "4294967295", "s", "/"],
+        ["--max-time", "soon", "s", "/"],
+        ["--max-time", "-1", "s", "/"],
+        ["--max-time", "0", "s", "/"],
+        ["--max-time", "4294967295", "s", "/"],
+        ["--connect-timeout", "0", "s", "/"],
+        ["--idle-timeout", "x", "s", "/"],
+        ["--peer-uid", "root", "s", "/"],
+        ["--peer-uid", "4294967295", "s", "/"],
         ["-H", "no colon", "s", "/"],
     ],
 )
@@ -461,6 +467,38 @@ def test_request_usage(sockdir, args):
     done = run(example("request"), *args, cwd=sockdir)
     assert (done.returncode, done.stdout) == (2, "")
     one_line(done.stderr)
+
+
+def test_request_takes_every_form_of_an_address(hello):
+    path = str(hello.path)
+    hexed = f"unix://{path.encode().hex()}:0"
+    for args in [
+        [f"unix:{path}", "/"],
+        [f"unix://{path}", "/"],
+        [encoded(path, "/")],
+        [encoded(path, "/?a=b")],
+        [encoded(path), "/"],
+        [encoded(path, "/"), "/?a"],
+        [f"{hexed}/"],
+        [hexed, "/"],
+    ]:
+        done = run(example("request"), *args)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world!", ""), args
+    assert run(example("request"), encoded(path, "/nothing")).stderr.endswith("404\n")
+    done = run(example("request"), hello.path.name, "/", cwd=hello.path.parent)
+    assert (done.returncode, done.stdout) == (0, "Hello, world!")
+    done = run(example("request"), "tcp://localhost:80", "/")
+    assert done.returncode == 1
+    assert "Unix sockets only" in one_line(done.stderr)
+
+
+def test_request_looks_at_who_the_server_is(hello):
+    own = os.geteuid()
+    done = run(example("request"), "--peer-uid", own, hello.path, "/")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world!", "")
+    done = run(example("request"), "--peer-uid", own + 1, hello.path, "/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"uid {own} (gid {os.getegid()}, pid {hello.pid})" in one_line(done.stderr)
 
 
 def test_request_against_a_full_disk(hello):

@@ -92,7 +92,7 @@ def test_the_reasons_differ(sockdir):
     with bound(sockdir / "4", socket.SOCK_DGRAM):
         seen.add(complaint(sockdir / "4", kind="other type"))
     with OddServer(sockdir / "5", answers(b"", stay=True)):
-        seen.add(complaint(sockdir / "5", "--timeout", "100", kind="timed out"))
+        seen.add(complaint(sockdir / "5", "--max-time", "100", kind="timed out"))
     assert len(seen) == 5, seen
 
 
@@ -103,7 +103,7 @@ def test_full_backlog_is_busy_not_refused(sockdir):
         with socket.socket(socket.AF_UNIX) as first:
             first.connect(str(sockdir / "s"))  # the one that a backlog of 0 takes
             start = time.monotonic()
-            complaint(sockdir / "s", "--timeout", "400", kind="busy")
+            complaint(sockdir / "s", "--max-time", "400", kind="busy")
             assert 0.35 < time.monotonic() - start < 5
 
 
@@ -247,7 +247,7 @@ def test_closed_without_a_byte(sockdir):
 def test_timeout(sockdir, part):
     with OddServer(sockdir / "s", answers(part, stay=True)):
         start = time.monotonic()
-        complaint(sockdir / "s", "--timeout", "300", kind="timed out")
+        complaint(sockdir / "s", "--max-time", "300", kind="timed out")
         assert 0.25 < time.monotonic() - start < 5
 
 
@@ -262,7 +262,7 @@ def test_timeout_is_for_the_whole_call(sockdir):
 
     with OddServer(sockdir / "s", dribble):
         start = time.monotonic()
-        complaint(sockdir / "s", "--timeout", "400", kind="timed out")
+        complaint(sockdir / "s", "--max-time", "400", kind="timed out")
         assert 0.35 < time.monotonic() - start < 5
 
 
@@ -276,7 +276,7 @@ def test_timeout_while_sending(sockdir):
     headers = [x for _ in range(8) for x in ("-H", "X-Pad: " + "p" * 100_000)]
     with OddServer(sockdir / "s", deaf):
         start = time.monotonic()
-        complaint(sockdir / "s", "--timeout", "300", "-d", data, *headers, kind="timed out")
+        complaint(sockdir / "s", "--max-time", "300", "-d", data, *headers, kind="timed out")
         assert 0.25 < time.monotonic() - start < 5
 
 
