@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from conftest import DEADLINE, tool, wait_until
+from conftest import DEADLINE, ROOT, run, tool, wait_until
 
 # nginx lives where only root looks.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
@@ -18,6 +18,18 @@ os.environ["PATH"] += ":/usr/sbin:/sbin"
 HERE = Path(__file__).resolve().parent
 HELLO = b"Hello, world!"
 BIG = bytes(range(256)) * 12288  # 3 MiB
+
+
+def compiled(folder, name):
+    """NAME.c of this folder, compiled against the library in the tree: its path in `folder`."""
+    done = run(
+        *[tool("cc"), "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"],
+        *[f"-I{ROOT}/include", HERE / f"{name}.c", "-o", folder / name],
+        *[f"-L{ROOT}/build", f"-Wl,-rpath,{ROOT}/build", "-lhysock", "-pthread"],
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / name
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -5,8 +5,8 @@ import re
 import time
 
 import pytest
-from conftest import ROOT, run, tool, wait_until
-from peers import UnixConnection
+from conftest import run, tool, wait_until
+from peers import UnixConnection, compiled
 from prometheus_client.parser import text_string_to_metric_families
 
 ENTRY = re.compile(
@@ -38,15 +38,7 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    out = tmp_path_factory.mktemp("observed") / "observed"
-    done = run(
-        tool("cc"), "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2",
-        f"-I{ROOT}/include", ROOT / "tests" / "interop" / "observed.c", "-o", out,
-        f"-L{ROOT}/build", f"-Wl,-rpath,{ROOT}/build", "-lhysock", "-pthread",
-        timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return out
+    return compiled(tmp_path_factory.mktemp("observed"), "observed")
 
 
 @pytest.fixture(params=["pool", "inline"])
