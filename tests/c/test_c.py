@@ -29,6 +29,7 @@ PROGRAMS = {
     "test_client_basic": [(d,) for d in DELIVERIES],
     "test_client_again": [(d,) for d in DELIVERIES],
     "test_client_address": [()],
+    "test_client_backlog": [(d,) for d in DELIVERIES],
     "test_client_connect": [(d,) for d in DELIVERIES],
     "test_client_patience": [(d,) for d in DELIVERIES],
     "test_client_ends": [(d,) for d in DELIVERIES],
