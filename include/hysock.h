@@ -1643,8 +1643,8 @@ hysock_status hysock_server_stats(hysock_server *server,
                                   hysock_error *err);
 
 /**
- * Run `fn` once for each request: after its answer has left, or when its client has. Before the start
- * only.
+ * Run `fn` once for each request: after its answer has left (of an upgrade: the 101), or when its
+ * client has. Before the start only.
  *
  * What the library answers by itself (404, 413, 503) is in it too; heads that are no HTTP are not, they
  * are only counted. It runs in the server's delivery, one call at a time, while the server goes on:

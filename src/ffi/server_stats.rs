@@ -185,8 +185,8 @@ pub unsafe extern "C" fn hysock_server_stats(
     })
 }
 
-/// Run `fn` once for each request: after its answer has left, or when its client has. Before the start
-/// only.
+/// Run `fn` once for each request: after its answer has left (of an upgrade: the 101), or when its
+/// client has. Before the start only.
 ///
 /// What the library answers by itself (404, 413, 503) is in it too; heads that are no HTTP are not, they
 /// are only counted. It runs in the server's delivery, one call at a time, while the server goes on:

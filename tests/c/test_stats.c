@@ -89,6 +89,7 @@ static void access_check(access_log *log) {
 typedef struct place {
     latch deferred;
     hysock_exchange *held;
+    int fd; /* of an upgrade */
 } place;
 
 static void handler(hysock_exchange *exchange, void *userdata) {
@@ -345,6 +346,45 @@ static void test_streamed(enum delivery delivery) {
     place_free(&p);
 }
 
+static void upgraded(hysock_exchange *exchange, int32_t fd, hysock_str early, void *userdata) {
+    place *p = userdata;
+    CHECK_INT(early.len, 0);
+    CHECK(exchange == p->held);
+    p->fd = fd;
+    latch_add(&p->deferred, 1);
+}
+
+/* An upgrade is logged when its 101 has left, not when its session is over. */
+static void test_upgrade(enum delivery delivery) {
+    seen expected[] = {{"GET", "/hold", "/hold", 101, 1, 0}};
+    host h;
+    place p;
+    access_log log;
+    raw r;
+    access_init(&log, delivery, expected, 1);
+    host_open(&h, delivery, NULL);
+    serve(&h, &p, &log, host_server_config(&h));
+    raw_open(&r, h.path);
+    raw_text(&r, "GET /hold" H "Connection: upgrade\r\nUpgrade: x\r\n\r\n");
+    LATCH_AWAIT(&p.deferred, 1);
+    CHECK_OK(hysock_exchange_upgrade(p.held, "x", upgraded, &p, NULL, ERR));
+    LATCH_AWAIT(&p.deferred, 2);
+    LATCH_AWAIT(&log.entries, 1);
+    CHECK_INT(raw_status(&r), 101);
+    CHECK(close(p.fd) == 0);
+    hysock_exchange_free(p.held);
+    CHECK(raw_closes(&r, check_ms(DEADLINE_MS)));
+    AWAIT_COUNT(h.server, requests_in_flight, 0);
+    CHECK_INT(counts_of(h.server).answers_1xx, 1);
+    CHECK_INT(counts_of(h.server).requests_unanswered, 0);
+    CHECK_OK(hysock_server_shutdown(h.server, 5000, ERR));
+    WAIT_OK(hysock_server_wait, h.server);
+    access_check(&log);
+    raw_close(&r);
+    host_stop(&h);
+    place_free(&p);
+}
+
 /* Entries of requests that the end cuts short come too, and before on_closed. */
 static void test_end(enum delivery delivery) {
     seen expected[] = {{"GET", "/hold", "/hold", 0, 1, 0}, {"GET", "/ok", "/ok", 200, 1, 0}};
@@ -517,6 +557,7 @@ int main(int argc, char **argv) {
     check_start();
     test_traffic(delivery);
     test_streamed(delivery);
+    test_upgrade(delivery);
     test_end(delivery);
     test_timeouts(delivery);
     test_asking(delivery);

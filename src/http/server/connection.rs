@@ -97,6 +97,7 @@ impl Connection {
                     }
                     Next::Forget => {
                         link.end_exchange();
+                        link.end_request();
                         link.set_phase(Phase::Idle);
                         self.park();
                     }
@@ -141,6 +142,7 @@ impl Connection {
             return Poll::Ready(());
         };
         link.shard.live.set(link.shard.live.get() - 1);
+        link.end_request();
         link.stream.put_back(http.into_parts().read_buf);
         let Some(switched) = link.switch() else {
             return Poll::Ready(());
