@@ -465,7 +465,7 @@ def test_a_service_that_was_activated_ends_when_it_is_not_needed(program, daemon
 
 
 def test_nobody_is_lost_between_two_instances(program, sockdir):
-    """A manager that starts an instance whenever somebody waits; they end after 20 ms of silence."""
+    """A manager that starts an instance whenever somebody waits; they end after 10 ms of silence."""
     path = str(sockdir / "s")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -478,7 +478,7 @@ def test_nobody_is_lost_between_two_instances(program, sockdir):
                     with connect(path) as connection:
                         status, body = ask(connection)
                         assert (status, body) == (200, HELLO), (status, body)
-                    time.sleep((number * 7 + turn * 13) % 40 / 1000)
+                    time.sleep((number * 37 + turn * 53) % 150 / 1000)
             except BaseException as failure:  # noqa: BLE001 - the test reports it
                 failures.append(repr(failure))
 
@@ -493,7 +493,7 @@ def test_nobody_is_lost_between_two_instances(program, sockdir):
             "os.execv(sys.argv[2], sys.argv[2:])"
         )
         command = [sys.executable, "-Sc", pass_on, listener.fileno(), program, path]
-        command += ["activated=1", "exit_idle=20", "inline=1"]
+        command += ["activated=1", "exit_idle=10", "inline=1"]
         instances = 0
         end = time.monotonic() + 3 * DEADLINE
         while any(one.is_alive() for one in clients):
