@@ -1,8 +1,7 @@
-/* A host for test_observed.py, and for what deploys or confines a daemon: GET /hello, GET /metrics
- * with Prometheus text, POST /echo, GET /items/{id}; each entry of the access log is a line on
- * stdout.
+/* A host for test_observed.py: GET /metrics gives Prometheus text, POST /echo what was sent,
+ * /items/{id} "item"; each entry of the access log is a line on stdout.
  *
- *   observed SOCKET pool|inline [activation]
+ *   observed SOCKET pool|inline
  */
 #define _POSIX_C_SOURCE 200809L
 #include <hysock.h>
@@ -35,11 +34,6 @@ static void echo(hysock_exchange *exchange, void *userdata) {
     hysock_exchange_answer(exchange, 200, NULL, body.ptr, body.len, NULL);
 }
 
-static void hello(hysock_exchange *exchange, void *userdata) {
-    (void)userdata;
-    hysock_exchange_answer(exchange, 200, "text/plain", "Hello, world!", 13, NULL);
-}
-
 static void item(hysock_exchange *exchange, void *userdata) {
     (void)userdata;
     hysock_exchange_answer(exchange, 200, NULL, "item", 4, NULL);
@@ -64,7 +58,7 @@ int main(int argc, char **argv) {
     hysock_error err;
     hysock_runtime *runtime;
     struct sigaction action;
-    if (argc < 3)
+    if (argc != 3)
         return 2;
     check(hysock_runtime_new(NULL, &runtime, &err), &err);
     hysock_server_config *config = hysock_server_config_new();
@@ -72,22 +66,11 @@ int main(int argc, char **argv) {
         config, strcmp(argv[2], "inline") == 0 ? HYSOCK_DELIVERY_INLINE : HYSOCK_DELIVERY_POOL);
     check(hysock_server_new(runtime, config, &server, &err), &err);
     hysock_server_config_free(config);
-    check(hysock_server_add_route(server, "GET", "/hello", hello, NULL, NULL, &err), &err);
     check(hysock_server_add_route(server, "GET", "/metrics", metrics, NULL, NULL, &err), &err);
     check(hysock_server_add_route(server, "POST", "/echo", echo, NULL, NULL, &err), &err);
     check(hysock_server_add_route(server, "GET", "/items/{id}", item, NULL, NULL, &err), &err);
     check(hysock_server_on_access(server, access_line, NULL, NULL, &err), &err);
-    if (argc > 3) {
-        if (hysock_server_add_activated(server, "http", NULL, &err) != 1) {
-            fprintf(stderr, "observed: one socket was to be passed: %s\n", err.message);
-            return 1;
-        }
-    } else {
-        hysock_listener_config *listener = hysock_listener_config_new();
-        hysock_listener_config_set_mode(listener, 0660);
-        check(hysock_server_add_listener(server, argv[1], HYSOCK_NTS, listener, &err), &err);
-        hysock_listener_config_free(listener);
-    }
+    check(hysock_server_add_listener(server, argv[1], HYSOCK_NTS, NULL, &err), &err);
     check(hysock_server_start(server, &err), &err);
 
     memset(&action, 0, sizeof(action));

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Daemon, example, processes, run, tool
+from conftest import DEADLINE, ROOT, Daemon, example, processes, run, tool
 from peers import HELLO, UnixConnection, compiled
 from test_syscalls import parse
 
@@ -30,20 +30,43 @@ def ask(path, method, target, body=None, headers=None):
     return answer.status, text
 
 
-def workout(path):
-    """Requests of every kind that the daemon knows."""
+def workout(path, folder):
+    """Requests of every kind that httpd knows."""
     big = os.urandom(1 << 20)
+    (folder / "file").write_bytes(big)
     assert ask(path, "GET", "/hello") == (200, HELLO)
-    assert ask(path, "POST", "/echo", big[:1_000_000]) == (200, big[:1_000_000])
+    assert b"1048576" in ask(path, "POST", "/digest", big)[1]
     assert ask(path, "POST", "/echo", iter([b"a", b"b"])) == (200, b"ab")
-    for target in ("/items/7", "/metrics"):
+    assert len(ask(path, "GET", "/bytes/300000")[1]) == 300_000
+    assert ask(path, "GET", "/files/file") == (200, big)
+    assert ask(path, "GET", "/files/file", headers={"Range": "bytes=5-9"}) == (206, big[5:10])
+    for target in ("/items/7", "/peer", "/headers", "/slow/20", "/metrics", "/admin"):
         assert ask(path, "GET", target)[0] == 200, target
+    assert ask(path, "GET", "/events/2?interval_ms=5")[1].count(b"data:") == 2
     assert ask(path, "GET", "/nowhere")[0] == 404
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(DEADLINE)
+        raw.connect(str(path))
+        raw.sendall(b"GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+        seen = b""
+        while b"\r\n\r\n" not in seen:
+            seen += raw.recv(4096)
+        assert seen.startswith(b"HTTP/1.1 101 "), seen
+        raw.sendall(b"ping")
+        raw.shutdown(socket.SHUT_WR)
+        assert raw.recv(4096) == b"ping"
+        assert raw.recv(4096) == b""
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    return compiled(tmp_path_factory.mktemp("observed"), "observed")
+@pytest.fixture
+def folder(sockdir):
+    """What httpd serves below /files."""
+    (sockdir / "root").mkdir()
+    return sockdir / "root"
+
+
+def httpd(path, folder):
+    return [example("httpd"), path, "--root", folder]
 
 
 def traced(command, out, body):
@@ -59,10 +82,10 @@ def traced(command, out, body):
 
 
 @pytest.fixture
-def calls(sockdir, program):
-    """The system calls of a daemon, and of clients, at all that they do."""
+def calls(sockdir, folder):
+    """The system calls of httpd, and of clients, at all that they do."""
     path, out = sockdir / "s", sockdir / "trace"
-    found = traced([program, path, "pool"], out, lambda: workout(path))
+    found = traced(httpd(path, folder), out, lambda: workout(path, folder))
     far = sockdir / ("d" * 120)
     far.mkdir()
     for socket_path in (path, far / "s"):
@@ -126,7 +149,7 @@ def test_no_memory_is_writable_and_executable(calls):
 
 
 def test_the_guide_lists_the_files(calls, sockdir):
-    """All that is opened but the socket's folder and the loader's files."""
+    """All that is opened but the socket's folder, what httpd serves, and the loader's files."""
     listed = documented("Files")
     opened = set()
     for call in calls:
@@ -157,8 +180,8 @@ def filter_of_unit():
 
 
 @pytest.fixture
-def confined(daemon, sockdir, program, numbers):
-    """`confined(names)` starts a daemon where only these calls are allowed."""
+def confined(daemon, sockdir, folder, numbers):
+    """`confined(names)` starts httpd where only these calls are allowed."""
 
     def start(names, **options):
         path, listed = sockdir / "s", sockdir / "allowed"
@@ -169,21 +192,21 @@ def confined(daemon, sockdir, program, numbers):
                 for name in sorted(names & numbers.keys())
             )
         )
-        command = [sys.executable, SANDBOX, listed, program, path, "pool"]
+        command = [sys.executable, SANDBOX, listed, *httpd(path, folder)]
         return path, daemon(*command, **options)
 
     return start
 
 
-def test_a_daemon_lives_with_the_filters_of_its_unit(confined):
+def test_httpd_lives_with_the_filters_of_its_unit(confined, folder):
     path, server = confined(filter_of_unit(), ready="listening on ")
-    workout(path)
+    workout(path, folder)
     server.stop()
 
 
 @pytest.mark.parametrize("missing", ["accept4", "listen", "epoll_ctl"])
 def test_the_filter_bites(confined, missing):
-    """Without a call that it needs the daemon dies of SIGSYS."""
+    """Without a call that it needs httpd dies of SIGSYS."""
     path, server = confined(filter_of_unit() - {missing}, status=None)
     if missing == "accept4":
         server.wait_line("listening on ")

@@ -1,8 +1,9 @@
 """The files of deploy/ with the real programs: systemd's checks and its socket activation, nginx and
-HAProxy in front of two instances, of which one ends under load.
+HAProxy in front of two instances of examples-c/httpd, of which one ends under load.
 """
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import subprocess
 
 import pytest
 from conftest import DEADLINE, ROOT, example, run, tool, wait_until
-from peers import HELLO, UnixConnection, compiled
+from peers import HELLO, UnixConnection
 
 DEPLOY = ROOT / "deploy"
 REQUESTS = 20_000
@@ -24,7 +25,7 @@ REQUESTS = 20_000
 def units(tmp_path):
     """The units as an instance called 1, with the program from the tree."""
     for unit in (DEPLOY / "systemd").iterdir():
-        text = unit.read_text().replace("/usr/local/bin/httpd", example("hello_server"))
+        text = unit.read_text().replace("/usr/local/bin/httpd", example("httpd"))
         for name in (unit.name, unit.name.replace("@", "@1")):
             (tmp_path / name).write_text(text)
     return tmp_path
@@ -68,18 +69,12 @@ def get(path, target="/hello"):
     return body
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """A daemon that has /hello, /echo and /metrics."""
-    return compiled(tmp_path_factory.mktemp("observed"), "observed")
-
-
-def test_socket_activation(daemon, sockdir, program):
+def test_socket_activation(daemon, sockdir):
     """The manager's socket is served, and is still there afterwards."""
     path = sockdir / "s"
     server = daemon(
         tool("systemd-socket-activate"), "--listen", path, "--fdname=http",
-        program, path, "pool", "activation",
+        example("httpd"), path, "--activation", "--drain", "10000",
     )  # fmt: skip
     wait_until(path.exists, what="the manager's socket")
     inode = path.stat().st_ino
@@ -183,17 +178,17 @@ def wait_proxy(port, proxy):
 
 
 @pytest.fixture(params=[nginx, haproxy], ids=["nginx", "haproxy"])
-def proxied(request, daemon, sockdir, tls, program):
+def proxied(request, daemon, sockdir, tls):
     """A proxy in front of two instances: its port, and the instances by their sockets."""
     sockets = [sockdir / "1.sock", sockdir / "2.sock"]
-    instances = {path: instance(daemon, program, path) for path in sockets}
+    instances = {path: instance(daemon, path) for path in sockets}
     port = free_port()
     wait_proxy(port, request.param(daemon, sockdir, port))
     return port, instances
 
 
-def instance(daemon, program, path):
-    return daemon(program, path, "pool", ready=f"listening on {path}")
+def instance(daemon, path):
+    return daemon(example("httpd"), path, "--mode", "0660", ready=f"listening on {path}")
 
 
 def requests_of(path):
@@ -203,9 +198,13 @@ def requests_of(path):
 
 def test_proxies_pass_requests_on(proxied):
     port, instances = proxied
-    body = os.urandom(300_000)
+    body = os.urandom(20_000)
     assert ask(port, "/hello") == (200, HELLO)
     assert ask(port, "/echo", "POST", body) == (200, body)
+    status, digest = ask(port, "/digest", "POST", body * 50)
+    assert (status, json.loads(digest)["bytes"]) == (200, 1_000_000)
+    status, stream = ask(port, "/bytes/1000000")
+    assert (status, stream) == (200, (bytes(range(251)) * 4000)[:1_000_000])
     assert ask(port, "/metrics")[0] == 403
     assert ask(port, "/admin")[0] == 403
     assert ask(port, "/nowhere")[0] == 404
@@ -251,7 +250,7 @@ def outcome(process):
     return tuple(map(int, found.groups()))
 
 
-def test_one_of_two_instances_ends_under_load(proxied, daemon, program, load):
+def test_one_of_two_instances_ends_under_load(proxied, daemon, load):
     port, instances = proxied
     first, second = instances
     gets = load(port, "/hello", REQUESTS * 3 // 4)
@@ -265,7 +264,7 @@ def test_one_of_two_instances_ends_under_load(proxied, daemon, program, load):
     assert requests_of(second) > REQUESTS // 4
 
     # It comes back, and is used again.
-    instance(daemon, program, first)
+    instance(daemon, first)
     before = requests_of(first)
     wait_until(
         lambda: ask(port, "/hello")[0] == 200 and requests_of(first) > before + 5,
