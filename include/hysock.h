@@ -1496,7 +1496,8 @@ hysock_status hysock_server_on_request(hysock_server *server,
 
 /**
  * Run `fn` for every answer before it is sent, the 500 of a handler that gave none included: common
- * headers, cookies. Before the start only, one per server.
+ * headers, cookies. Not for what the library answers by itself: 404, 405, 413, the 503 of a limit or of
+ * the handler timeout. Before the start only, one per server.
  *
  * It runs inside hysock_exchange_answer() and what else begins or gives an answer, on the thread that
  * calls it; several at once when answers are given in parallel. Its headers go over those of the
@@ -1997,9 +1998,9 @@ hysock_status hysock_exchange_add_header(hysock_exchange *exchange,
                                          size_t value_len);
 
 /**
- * Run `fn` once when the client has left before it was answered: nobody reads the answer any more.
- * For an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn`
- * does not run.
+ * Run `fn` once when the client has left before its answer was given as a whole, or finished: nobody
+ * reads it any more. For an exchange that was deferred; the exchange stays yours. After that, and
+ * after the free, `fn` does not run.
  *
  * Never while another callback of this exchange runs, and in the server's delivery. Whoever frees the
  * exchange, `fn` or the thread that was to answer, is free to choose: a second free is passed over.

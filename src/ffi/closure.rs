@@ -26,6 +26,11 @@ impl Userdata {
     pub fn pointer(&self) -> *mut c_void {
         self.pointer
     }
+
+    /// Whether anything happens at its end.
+    pub fn has_drop(&self) -> bool {
+        self.drop.is_some()
+    }
 }
 
 impl Drop for Userdata {

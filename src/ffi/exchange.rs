@@ -292,9 +292,9 @@ pub unsafe extern "C" fn hysock_exchange_add_header(
     })
 }
 
-/// Run `fn` once when the client has left before it was answered: nobody reads the answer any more.
-/// For an exchange that was deferred; the exchange stays yours. When it was answered or freed, `fn`
-/// does not run.
+/// Run `fn` once when the client has left before its answer was given as a whole, or finished: nobody
+/// reads it any more. For an exchange that was deferred; the exchange stays yours. After that, and
+/// after the free, `fn` does not run.
 ///
 /// Never while another callback of this exchange runs, and in the server's delivery. Whoever frees the
 /// exchange, `fn` or the thread that was to answer, is free to choose: a second free is passed over.

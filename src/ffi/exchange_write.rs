@@ -248,6 +248,9 @@ impl Given {
     }
 
     fn into_bytes(self, exchange: &Exchange, userdata: Userdata) -> Bytes {
+        if !userdata.has_drop() {
+            return Bytes::from_static(self.bytes);
+        }
         Bytes::from_owner(Owned {
             given: self,
             _drop: Kept::new(exchange, Box::new(userdata)),

@@ -53,7 +53,8 @@ pub unsafe extern "C" fn hysock_server_on_request(
 }
 
 /// Run `fn` for every answer before it is sent, the 500 of a handler that gave none included: common
-/// headers, cookies. Before the start only, one per server.
+/// headers, cookies. Not for what the library answers by itself: 404, 405, 413, the 503 of a limit or of
+/// the handler timeout. Before the start only, one per server.
 ///
 /// It runs inside hysock_exchange_answer() and what else begins or gives an answer, on the thread that
 /// calls it; several at once when answers are given in parallel. Its headers go over those of the

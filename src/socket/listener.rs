@@ -192,10 +192,13 @@ impl Listener {
     }
 
     /// Like [`Listener::remove_file`], but leaves the file to a later try where that would have to wait.
-    pub fn remove_file_now(&self) {
-        if let Some(file) = self.own_file() {
-            file.remove(FileLock::try_acquire).ok();
-        }
+    /// Says whether nothing is left to do.
+    pub fn remove_file_now(&self) -> bool {
+        let Some(file) = self.own_file() else {
+            return true;
+        };
+        file.remove(FileLock::try_acquire).ok();
+        !file.is_ours()
     }
 
     fn own_file(&self) -> Option<&SocketFile> {
@@ -212,8 +215,9 @@ impl AsRawFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         // Before the socket closes: as long as it is open no other file can get its inode number.
-        // A file that cannot be removed is left for the next starter, who finds it dead.
-        let _ = self.remove_file();
+        // A file that cannot be removed now is left for the next starter, who finds it dead: this may be
+        // in a free, which never waits.
+        self.remove_file_now();
     }
 }
 

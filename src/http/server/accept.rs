@@ -7,7 +7,7 @@ use super::shard::Shard;
 use super::watch::watch;
 use super::{Hold, Server};
 use crate::error::{Error, Operation, Result};
-use crate::limits::ACCEPT_BATCH;
+use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MIN};
 use crate::runtime::Level;
 use crate::runtime::io_thread::IoThread;
 use crate::socket::listener::Listener;
@@ -21,9 +21,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::sync::Notify;
+
+/// How long another starter's hold on the lock of a socket file is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A descriptor that a signal handler may write to: "shut down".
 pub struct Signal(Arc<OwnedFd>);
@@ -219,9 +222,7 @@ impl Accepting {
                 format!("cannot accept connections: {error}")
             });
         }
-        if let Err(error) = self.listener.remove_file() {
-            self.log(Level::Warn, || error.to_string());
-        }
+        self.remove_file().await;
         if self.listener.is_shared() {
             // What waits is for whoever else has the socket.
             return;
@@ -238,6 +239,19 @@ impl Accepting {
                     break;
                 }
             }
+        }
+    }
+
+    /// Another starter may hold the file's lock: this thread must not sleep for it.
+    async fn remove_file(&self) {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        while !self.listener.remove_file_now() {
+            if Instant::now() >= deadline {
+                return self.log(Level::Warn, || {
+                    "cannot remove the socket file: it stays for the next starter".to_owned()
+                });
+            }
+            tokio::time::sleep(ACCEPT_PAUSE_MIN).await;
         }
     }
 

@@ -169,8 +169,10 @@ impl State {
     pub fn take_unsent(&mut self, why: Stage) -> impl Sized + use<> {
         let unsent = why != Stage::Late;
         let payload = unsent.then(|| std::mem::take(&mut self.payload));
-        let is_cut = self.is_cut();
-        let written = self.writing.as_mut().filter(|_| is_cut);
+        // One that the connection has not begun to send ends here as well.
+        let unsent = matches!(payload, Some(Payload::Stream(..)));
+        let ends = self.is_cut() || unsent;
+        let written = self.writing.as_mut().filter(|_| ends);
         (payload, written.map(|writing| writing.let_go()))
     }
 

@@ -49,6 +49,7 @@ impl Exchange {
             return self.run_handler(&route.handler);
         }
         self.state().route = Some(route.clone());
+        self.server.queued.fetch_add(1, Ordering::Relaxed);
         self.post(Event::Call);
     }
 
@@ -95,6 +96,7 @@ impl Node for Exchange {
         let _posted = Posted(&self.server);
         match event {
             Event::Call => {
+                self.server.queued.fetch_sub(1, Ordering::Relaxed);
                 let (route, late) = {
                     let mut state = self.state();
                     (state.route.take(), state.stage == Stage::Late)
@@ -140,6 +142,7 @@ impl Node for Exchange {
     fn abandon(self: Arc<Self>, event: Event) {
         let _posted = Posted(&self.server);
         if event == Event::Call {
+            self.server.queued.fetch_sub(1, Ordering::Relaxed);
             self.give_up(false);
             self.release();
         }

@@ -13,6 +13,7 @@ use rustix::net::Shutdown;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 type Http = http1::Connection<ServerStream, Service>;
@@ -211,7 +212,10 @@ impl Drop for Connection {
             link.shard.live.set(link.shard.live.get() - 1);
         }
         // Before hyper's state goes: it would take the exchange for one whose client has left.
-        link.cut_exchange(link.shard.is_draining());
+        let is_torn = link.is_torn();
+        if !link.cut_exchange(link.shard.is_draining()) && is_torn {
+            link.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
+        }
         drop(state);
         link.end_stream();
         link.exchange.take();

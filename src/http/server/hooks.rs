@@ -87,6 +87,8 @@ impl Exchange {
             return Ok(state);
         }
         state.stage = Stage::Completing;
+        // An answer that is refused now may be repeated, and completed anew.
+        let before = state.headers.clone();
         // Open until now, so the connection has kept the server's end waiting; from here on this does.
         let hold = self.server.take_hold();
         drop(state);
@@ -104,7 +106,10 @@ impl Exchange {
         state.check_open()?;
         drop(hold);
         match state.refused.take() {
-            Some(error) => Err(*error),
+            Some(error) => {
+                state.headers = before;
+                Err(*error)
+            }
             None => Ok(state),
         }
     }

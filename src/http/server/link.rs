@@ -44,6 +44,8 @@ pub struct Link {
     pub park: Cell<bool>,
     /// Asked of the task: end now.
     pub cut: Cell<bool>,
+    /// It is the drain's deadline that asks so.
+    aborting: Cell<bool>,
     /// An answer was large: see [`Shard::http`].
     pub bulk: Cell<bool>,
     /// The answer's body is still in hyper's hands.
@@ -80,6 +82,7 @@ impl Link {
             task: RefCell::new(None),
             park: Cell::new(false),
             cut: Cell::new(false),
+            aborting: Cell::new(false),
             bulk: Cell::new(false),
             answering: Cell::new(false),
             early: Cell::new(false),
@@ -249,7 +252,10 @@ impl Link {
         if was_owed && shut_down {
             self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
         }
-        drop(exchange.take_fresh());
+        if let Some(fresh) = exchange.take_fresh() {
+            // What the client had sent before it left is still served, with it.
+            self.memory.replace(Some(fresh));
+        }
         was_owed
     }
 
@@ -283,9 +289,17 @@ impl Link {
         }
     }
 
+    /// The drain's deadline has come.
     pub fn abort(&self) {
+        self.aborting.set(true);
         self.cut.set(true);
         self.wake();
+    }
+
+    /// Whether the drain's deadline tears an answer that its handler has finished.
+    pub fn is_torn(&self) -> bool {
+        let unsent = self.stream.is_blocked() && !self.stream.is_sink();
+        self.aborting.get() && (self.answering.get() || unsent)
     }
 
     /// The deadline that `count` counts has passed.

@@ -11,6 +11,7 @@ use crate::socket::listener::{self, Adopt, Listener, ListenerOptions};
 use rustix::net::SocketType;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const BEFORE_START: &str = "a listener is added before the start";
 
@@ -70,10 +71,22 @@ impl Server {
             }
             return Err(error);
         }
-        let count = taken.len();
-        for (_, fd) in taken {
-            self.add(|| Listener::adopt(fd, Adopt::Keep, options))?;
+        let mut listeners = Vec::new();
+        let mut taken = taken.into_iter();
+        for (_, fd) in taken.by_ref() {
+            match Listener::adopt(fd, Adopt::Keep, options) {
+                Ok(listener) => listeners.push(Arc::new(listener)),
+                Err(error) => {
+                    taken.for_each(|(passed, fd)| passed.give_back(fd));
+                    return Err(error);
+                }
+            }
         }
+        // All of them, or none.
+        let count = listeners.len();
+        let mut state = self.state();
+        self.check_new(&state, BEFORE_START)?;
+        state.listeners.extend(listeners);
         Ok(count)
     }
 
@@ -90,7 +103,8 @@ impl Server {
         listener::check_connected(socket.as_fd(), SocketType::STREAM)?;
         listener::prepare(&socket, false)?;
         let mut state = self.state();
-        let waiting = state.connections.len() as u64;
+        let arriving = self.arriving.load(Ordering::Acquire);
+        let waiting = state.connections.len() as u64 + arriving;
         match state.stage {
             Stage::Ending => return Err(shut_down()),
             _ if !self.has_room_for(waiting) => return Err(full()),
@@ -104,7 +118,11 @@ impl Server {
     /// Hands a connection to the thread that accepts.
     pub(super) fn post_connection(self: &Arc<Self>, socket: OwnedFd) {
         let hold = self.take_hold();
-        let add = move || accept::add(&hold.0, socket);
+        self.arriving.fetch_add(1, Ordering::AcqRel);
+        let add = move || {
+            accept::add(&hold.0, socket);
+            hold.0.arriving.fetch_sub(1, Ordering::AcqRel);
+        };
         self.runtime.io_threads()[0].post(Post::Run(Box::new(add)));
     }
 

@@ -94,6 +94,10 @@ pub struct Server {
     /// Requests that were read and not answered yet.
     requests: AtomicU64,
     connections: AtomicU64,
+    /// Connections on their way to the thread that accepts.
+    arriving: AtomicU64,
+    /// Requests that wait for a callback thread or for whoever dispatches.
+    queued: AtomicUsize,
     aborted: AtomicU64,
     stats: Stats,
     /// Set before the start, if at all.
@@ -148,6 +152,8 @@ impl Server {
             withdrawn: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            arriving: AtomicU64::new(0),
+            queued: AtomicUsize::new(0),
             aborted: AtomicU64::new(0),
             stats: Stats::new(runtime.io_threads().len()),
             access: OnceLock::new(),

@@ -246,8 +246,10 @@ impl Exchange {
         state.tells_reader = false;
         let f = state.on_piece.take()?;
         let released = state.released;
-        let piece = self.take_piece(&mut state)?;
-        Some((f, piece, !released))
+        let piece = self.take_piece(&mut state);
+        // Before `f` may go: no user's code under the lock.
+        drop(state);
+        Some((f, piece?, !released))
     }
 
     /// What the connection is to do for the reader.

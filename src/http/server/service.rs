@@ -9,7 +9,6 @@ use super::outgoing::{File, Outgoing, Stream, Written};
 use super::routes::{Found, Route};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::TARGET_MAX;
-use crate::runtime::delivery::Executor;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING,
@@ -73,16 +72,10 @@ impl Service {
                 return Err(refusal.with(ALLOW, allow));
             }
         };
-        let full = match &shard.executor {
-            Executor::Queue(queue) => queue.len() >= config.max_queue,
-            Executor::Inline(_) => false,
-        };
         link.check_request(&config, route, request)
             .map_err(Refusal::user)?;
-        if full || server.requests.load(Ordering::Relaxed) >= config.max_requests {
-            let text = "503 too many requests are waiting\n";
-            let refusal = Refusal::text(StatusCode::SERVICE_UNAVAILABLE, text);
-            return Err(refusal.with(RETRY_AFTER, HeaderValue::from_static("1")));
+        if shard.is_full() || server.requests.load(Ordering::Relaxed) >= config.max_requests {
+            return Err(Refusal::overload());
         }
         Ok(route)
     }
@@ -191,6 +184,10 @@ impl Answering {
             return Poll::Ready(());
         };
         match collected {
+            // Others may have come while the body did.
+            Ok(_) if self.link.shard().is_full() => {
+                self.step = Step::Refuse(Box::new(Refusal::overload()));
+            }
             Ok(body) => self
                 .link
                 .begin_exchange(collecting.head, body, &collecting.route),
@@ -311,6 +308,12 @@ struct Refusal {
 }
 
 impl Refusal {
+    fn overload() -> Refusal {
+        let text = "503 too many requests are waiting\n";
+        let refusal = Refusal::text(StatusCode::SERVICE_UNAVAILABLE, text);
+        refusal.with(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     fn text(status: StatusCode, text: &'static str) -> Refusal {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -224,6 +224,12 @@ impl Shard {
         self.changed.notify_one();
     }
 
+    /// Whether as many requests as may wait for whoever runs handlers.
+    pub fn is_full(&self) -> bool {
+        matches!(self.executor, Executor::Queue(_))
+            && self.server().queued.load(Ordering::Relaxed) >= self.config().max_queue
+    }
+
     /// Whether one more connection may keep its HTTP state between requests.
     pub fn has_room_for_live(&self) -> bool {
         self.live.get() <= limits::LIVE_CONNECTIONS
