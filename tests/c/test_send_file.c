@@ -132,8 +132,8 @@ static void served(void) {
     CHECK(answer_header_is(&a, "last-modified", "Sun, 09 Sep 2001 01:46:40 GMT"));
     answer_free(&a);
     raw_close(&r);
-    close(s.fd);
     host_stop(&h);
+    close(s.fd);
 }
 
 /* The program's own tag counts. */
@@ -148,8 +148,8 @@ static void tagged(void) {
     ask(&r, "GET", "If-None-Match: \"v1\"", 304, 0, 0, NULL, NULL);
     ask(&r, "GET", "If-None-Match: \"v2\"", 200, 0, 10, NULL, NULL);
     raw_close(&r);
-    close(s.fd);
     host_stop(&h);
+    close(s.fd);
 }
 
 static void nothing_in_it(void) {
@@ -164,8 +164,8 @@ static void nothing_in_it(void) {
     ask(&r, "GET", "Range: bytes=0-", 416, 0, 0, "bytes */0", NULL);
     ask(&r, "GET", "Range: bytes=-1", 200, 0, 0, NULL, NULL);
     raw_close(&r);
-    close(s.fd);
     host_stop(&h);
+    close(s.fd);
 }
 
 static void no_file(int fd, const char *word) {
@@ -216,8 +216,8 @@ static void shrinks(void) {
     raw_open(&r, h.path);
     ask(&r, "GET", "", 200, 0, 1024 * 1024, NULL, NULL);
     raw_close(&r);
-    close(s.fd);
     host_stop(&h);
+    close(s.fd);
 }
 
 /* Clients that leave in the middle. */
@@ -239,8 +239,8 @@ static void left_alone(void) {
         LATCH_AWAIT(&s.handled, i);
         raw_close(&r);
     }
-    close(s.fd);
     host_stop(&h);
+    close(s.fd);
 }
 
 int main(int argc, char **argv) {
