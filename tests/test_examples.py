@@ -36,6 +36,9 @@ PROGRAMS = {
     "one_shot",
     "blocking_calls",
     "cancel",
+    "stream_upload",
+    "stream_download",
+    "upgrade_echo",
 }
 DELIVERIES = ["pool", "inline", "queue"]
 
@@ -1054,3 +1057,99 @@ def test_cancel_not_needed(hello, sockdir):
     assert done.returncode == 1
     assert str(sockdir / "absent") in one_line(done.stderr)
     assert run(example("cancel")).returncode == 2
+
+
+# ---- streams ----
+
+
+def test_stream_upload_counts(sockdir, tmp_path):
+    path = sockdir / "up.sock"
+    content = tmp_path / "content"
+    content.write_bytes(b"a line\n" * 300_000 + b"and no more")
+    with serve("stream_upload", path):
+        for extra in [], ["-H", "Transfer-Encoding: chunked"]:
+            done = run(tool("curl"), "-sS", "-T", content, "--unix-socket", path, "http://x/", *extra)
+            assert done.stdout == "300000 lines, 2100011 bytes\n", done.stderr
+        assert ask(path)[2] == b"0 lines, 0 bytes\n"
+
+
+def test_stream_upload_refuses_early(sockdir, tmp_path):
+    path = sockdir / "up.sock"
+    content = tmp_path / "content"
+    content.write_bytes(bytes(3_000_000))
+    with serve("stream_upload", path, 1_000_000):
+        for extra in [], ["-H", "Transfer-Encoding: chunked"], ["-H", "Expect:"]:
+            done = run(
+                *[tool("curl"), "-sS", "-T", content, "-w", "%{http_code}", *extra],
+                *["--unix-socket", path, "http://x/"],
+            )
+            assert done.stdout == "that is too much\n413", done.stderr
+        assert ask(path, "/", "POST", b"x" * 1_000_000)[0] == 200
+
+
+def test_stream_upload_notices_that_the_client_left(sockdir):
+    path = sockdir / "up.sock"
+    with serve("stream_upload", path) as server:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(path))
+            peer.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+        server.wait_line("after 3 bytes")
+
+
+@pytest.mark.parametrize("args", [[], ["s", "x"], ["s", ""], ["s", "1", "2"]])
+def test_stream_upload_usage(args):
+    done = run(example("stream_upload"), *args)
+    assert (done.returncode, done.stderr) == (2, "usage: stream_upload SOCKET [LIMIT]\n")
+
+
+def test_stream_download(sockdir):
+    path = sockdir / "down.sock"
+    with serve("stream_download", path) as server:
+        status, headers, body = ask(path, "/200000")
+        assert (status, headers["transfer-encoding"]) == (200, "chunked")
+        assert body == b"".join(b"%d\n" % n for n in range(200_000))
+        assert ask(path, "/0")[2] == b""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(DEADLINE)
+            peer.connect(str(path))
+            peer.sendall(b"GET /100000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert peer.recv(1000)
+        server.wait_line("ended at line")
+    assert run(example("stream_download")).returncode == 2
+
+
+def test_upgrade_echo(sockdir):
+    path = sockdir / "echo.sock"
+    with serve("upgrade_echo", path):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(DEADLINE)
+            peer.connect(str(path))
+            head = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n"
+            peer.sendall(head + b"early ")
+            data = read_head(peer)
+            assert data.startswith(b"HTTP/1.1 101 ")
+            peer.sendall(b"and late ")
+            peer.shutdown(socket.SHUT_WR)
+            rest = data.partition(b"\r\n\r\n")[2]
+            while piece := peer.recv(1000):
+                rest += piece
+            assert rest == b"early and late bye\n"
+        status, headers, _ = ask(path)
+        assert (status, headers["upgrade"]) == (426, "echo")
+    assert run(example("upgrade_echo")).returncode == 2
+
+
+def test_upgrade_echo_drains(sockdir):
+    path = sockdir / "echo.sock"
+    with serve("upgrade_echo", path) as server, socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(DEADLINE)
+        peer.connect(str(path))
+        peer.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n"
+        )
+        read_head(peer)
+        server.process.terminate()
+        peer.sendall(b"on and on")
+        assert peer.recv(9, socket.MSG_WAITALL) == b"on and on"
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(4, socket.MSG_WAITALL) == b"bye\n"
