@@ -75,7 +75,7 @@ pub unsafe extern "C" fn hysock_call_new(
         };
         let made = Call::new(&client, method, target)?;
         call.set(match made.kept() {
-            Some(kept) => handle::give_again(made.clone(), kept)?,
+            Some(kept) => handle::give_again(made.clone(), kept)?.pointer,
             None => handle::give(made)?,
         });
         Ok(())

@@ -13,7 +13,7 @@ use super::queue::hysock_queue;
 use super::runtime::{hysock_runtime, hysock_runtime_config};
 use super::server::hysock_server;
 use super::server_config::hysock_server_config;
-use super::slots::{Held, Place, Reserved, Table};
+use super::slots::{Held, Place, Reserved, Spot, Table};
 use super::status::{HYSOCK_OK, hysock_status};
 use super::timer::hysock_timer;
 use super::token;
@@ -254,9 +254,24 @@ fn place_of<C: Noun>(pointer: *const C) -> Found<Place> {
     }
 }
 
+/// What a callback was lent.
+#[derive(Clone, Copy)]
+struct Loan {
+    token: usize,
+    /// The `Arc` that the handle stands for.
+    object: *const (),
+    spot: Spot<Object>,
+}
+
 thread_local! {
-    /// What the callback that runs on this thread was lent: its handle, and its `Arc`.
-    static LENT: Cell<(usize, *const ())> = const { Cell::new((0, std::ptr::null())) };
+    /// Of the callback that runs on this thread.
+    static LENT: Cell<Option<Loan>> = const { Cell::new(None) };
+}
+
+/// A handle whose slot need not be searched for.
+pub struct Known<C> {
+    pub pointer: *mut C,
+    spot: Spot<Object>,
 }
 
 /// A handle in use: until this ends the object stays, whoever frees the handle meanwhile. It lives
@@ -278,19 +293,26 @@ impl<T> Deref for Ref<T> {
     }
 }
 
+#[inline]
 fn lookup<C: Noun>(pointer: *const C) -> Found<Ref<C::Object>> {
-    let place = place_of(pointer)?;
-    let (token, lent) = LENT.get();
-    if token == pointer.addr() {
-        if !TABLE.is_open(place) {
+    if let Some(loan) = LENT.get()
+        && loan.token == pointer.addr()
+        && token::kind(loan.token as u64) == C::KIND
+    {
+        if !loan.spot.is_open() {
             return Err(Fault::Stale);
         }
-        // An equal handle is of an equal kind, which `place_of` has compared with `C`'s.
         return Ok(Ref {
-            object: lent.cast(),
+            object: loan.object.cast(),
             _held: None,
         });
     }
+    acquire(pointer)
+}
+
+#[inline(never)]
+fn acquire<C: Noun>(pointer: *const C) -> Found<Ref<C::Object>> {
+    let place = place_of(pointer)?;
     let held = TABLE.acquire(place).ok_or(Fault::Stale)?;
     let object: *const Arc<C::Object> = Handle::from_object(held.value()).ok_or(Fault::Foreign)?;
     Ok(Ref {
@@ -306,10 +328,10 @@ pub fn get<C: Noun>(name: &str, pointer: *const C) -> Result<Ref<C::Object>> {
 }
 
 /// A handle by its number, while it can be used.
-pub fn by_number<C: Noun>(number: usize) -> Option<*mut C> {
+pub fn by_number<C: Noun>(number: usize) -> Option<Known<C>> {
     let pointer = without_provenance_mut(number);
-    let place = place_of::<C>(pointer).ok()?;
-    TABLE.is_open(place).then_some(pointer)
+    let spot = TABLE.spot(place_of::<C>(pointer).ok()?)?;
+    Some(Known { pointer, spot })
 }
 
 /// Runs `f` on the object; for signal handlers: nothing is allocated and no destructor runs. `f`
@@ -338,17 +360,25 @@ pub fn give<C: Noun>(object: Arc<C::Object>) -> Result<*mut C> {
 }
 
 /// Like [`give`], for an object that is given again and again: it keeps its slot, in `kept`.
-pub fn give_again<C: Noun>(object: Arc<C::Object>, kept: &Kept) -> Result<*mut C> {
+pub fn give_again<C: Noun>(object: Arc<C::Object>, kept: &Kept) -> Result<Known<C>> {
     let slot = kept.get_or_init(|| {
         let reserve = !cfg!(hysock_no_reuse);
         Box::new(reserve.then(|| TABLE.reserve(C::KIND as u32)).flatten())
     });
-    let Some(Some(slot)) = slot.downcast_ref::<Option<Reserved<Object>>>() else {
-        return give(object);
+    let object = Handle::into_object(object);
+    let inserted = match slot.downcast_ref::<Option<Reserved<Object>>>() {
+        Some(Some(slot)) => TABLE.insert_reserved(slot, object),
+        _ => Err(object),
     };
-    match TABLE.insert_reserved(slot, Handle::into_object(object)) {
-        Ok(place) => Ok(to_pointer(place)),
-        Err(object) => insert(object, |_| ()),
+    match inserted {
+        Ok(spot) => Ok(Known {
+            pointer: to_pointer(spot.place()),
+            spot,
+        }),
+        Err(object) => {
+            let pointer: *mut C = insert(object, |_| ())?;
+            by_number(pointer.addr()).ok_or_else(|| Fault::Stale.error("handle", C::KIND))
+        }
     }
 }
 
@@ -394,18 +424,34 @@ pub fn free<C: Noun>(pointer: *const C, end: impl FnOnce(&Arc<C::Object>) -> Res
     }
 }
 
+/// As [`free`], of an object that ends by itself.
+pub fn end<C: Noun>(handle: &Known<C>) {
+    drop(TABLE.close_spot(handle.spot));
+}
+
 /// Runs a callback that gets `pointer`, the handle of `object`: its own calls with that handle,
 /// which are nearly all that callbacks do, need not count references.
 pub fn lend<C: Noun>(object: &Arc<C::Object>, pointer: *const C, callback: impl FnOnce()) {
-    struct Before((usize, *const ()));
+    match by_number::<C>(pointer.addr()) {
+        Some(handle) => lend_known(object, &handle, callback),
+        None => callback(),
+    }
+}
+
+/// As [`lend`]. The kind of the handle and the type of the object agree, always.
+#[inline]
+pub fn lend_known<C: Noun>(object: &Arc<C::Object>, handle: &Known<C>, callback: impl FnOnce()) {
+    struct Before(Option<Loan>);
     impl Drop for Before {
         fn drop(&mut self) {
             LENT.set(self.0);
         }
     }
-    // With the check the kind of the number and the type of the object agree, always.
-    let token = place_of(pointer).map_or(0, |_| pointer.addr());
-    let _before = Before(LENT.replace((token, std::ptr::from_ref(object).cast())));
+    let _before = Before(LENT.replace(Some(Loan {
+        token: handle.pointer.addr(),
+        object: std::ptr::from_ref(object).cast(),
+        spot: handle.spot,
+    })));
     callback();
 }
 

@@ -3,7 +3,7 @@
 
 use super::closure::Closure;
 use super::exchange::hysock_exchange;
-use super::handle;
+use super::handle::{self, Known};
 use crate::http::server::{AnswerFn, Exchange, Handler, RequestFn};
 use std::ffi::c_void;
 use std::mem;
@@ -20,7 +20,7 @@ type StatusFn = unsafe extern "C-unwind" fn(
 /// An exchange in C's hands. Ends what was lent, also when the callback unwinds.
 struct Lent<'a> {
     exchange: &'a Arc<Exchange>,
-    pointer: *mut hysock_exchange,
+    handle: Known<hysock_exchange>,
 }
 
 impl<'a> Lent<'a> {
@@ -28,22 +28,22 @@ impl<'a> Lent<'a> {
     fn new(exchange: &'a Arc<Exchange>) -> Option<Lent<'a>> {
         let face = exchange.face();
         let left = face.take_name().and_then(handle::by_number);
-        let pointer = match left {
-            Some(pointer) => pointer,
+        let handle = match left {
+            Some(handle) => handle,
             None => {
-                let pointer: *mut hysock_exchange =
+                let handle: Known<hysock_exchange> =
                     handle::give_again(exchange.clone(), &face.kept).ok()?;
-                face.set_name(pointer.addr());
-                pointer
+                face.set_name(handle.pointer.addr());
+                handle
             }
         };
-        Some(Lent { exchange, pointer })
+        Some(Lent { exchange, handle })
     }
 
     fn run(&self, closure: &Closure<ExchangeFn>) {
-        handle::lend(self.exchange, self.pointer, || {
+        handle::lend_known(self.exchange, &self.handle, || {
             // SAFETY: the function and its userdata were registered together.
-            unsafe { (closure.function)(self.pointer, closure.userdata()) }
+            unsafe { (closure.function)(self.handle.pointer, closure.userdata()) }
         });
     }
 
@@ -64,7 +64,7 @@ impl Drop for Lent<'_> {
             self.exchange.give_up(true);
         }
         // The core ends the exchange itself. C may have freed the handle already: passed over.
-        handle::free(self.pointer, |_| Ok(()));
+        handle::end(&self.handle);
     }
 }
 
@@ -96,13 +96,13 @@ pub fn before_handlers(closure: Closure<ExchangeFn>) -> RequestFn {
 /// One that completes answers; whoever answers does it by an open handle.
 pub fn on_answer(closure: Closure<StatusFn>) -> AnswerFn {
     Box::new(move |exchange, status| {
-        let Some(pointer) = handle::by_number(exchange.face().name()) else {
+        let Some(handle) = handle::by_number(exchange.face().name()) else {
             return;
         };
-        handle::lend(exchange, pointer, || {
+        handle::lend_known(exchange, &handle, || {
             let status = i32::from(status.as_u16());
             // SAFETY: the function and its userdata were registered together.
-            unsafe { (closure.function)(pointer, status, closure.userdata()) }
+            unsafe { (closure.function)(handle.pointer, status, closure.userdata()) }
         });
     })
 }

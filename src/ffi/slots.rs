@@ -12,8 +12,10 @@
 //! the value.
 
 mod reserved;
+mod spot;
 
 pub use reserved::Reserved;
+pub use spot::Spot;
 
 use super::free_list::{FreeList, Node};
 use std::alloc::{Layout, alloc_zeroed};
@@ -59,6 +61,10 @@ struct Slot<V> {
     reserved: AtomicBool,
     as_node: Node,
 }
+
+// SAFETY: a value is moved in and out by the one thread that holds its slot alone, and shared
+// between threads only by reference in between; everything else in a slot is atomic.
+unsafe impl<V: Send + Sync> Sync for Slot<V> {}
 
 /// 1024 slots, which belong to one shard.
 struct Segment<V> {
@@ -180,8 +186,15 @@ impl<V: Send + Sync + 'static> Table<V> {
     /// Ends the value for everyone who comes later, and hands out the owner's reference; `None`
     /// when it had ended already.
     pub fn close(&'static self, place: Place) -> Option<Held<V>> {
-        self.bury_orphans();
         let slot = self.slot(place.index)?;
+        self.close_spot(Spot { slot, place })
+    }
+
+    /// As [`Table::close`].
+    #[inline]
+    pub fn close_spot(&'static self, spot: Spot<V>) -> Option<Held<V>> {
+        self.bury_orphans();
+        let Spot { slot, place } = spot;
         let mut state = slot.state.load(Relaxed);
         loop {
             if !is_open(state) || generation(state) != place.generation {
@@ -200,13 +213,10 @@ impl<V: Send + Sync + 'static> Table<V> {
         }
     }
 
-    /// Whether `acquire` would find the value, without taking a reference.
-    #[inline]
-    pub fn is_open(&self, place: Place) -> bool {
-        self.slot(place.index).is_some_and(|slot| {
-            let state = slot.state.load(Relaxed);
-            is_open(state) && generation(state) == place.generation
-        })
+    /// Where `acquire` would find the value, without taking a reference; `None` when it would not.
+    pub fn spot(&self, place: Place) -> Option<Spot<V>> {
+        let slot = self.slot(place.index)?;
+        Some(Spot { slot, place }).filter(|spot| spot.is_open())
     }
 
     /// How many values of these kinds were inserted and not closed: looks at every slot, so that
@@ -348,8 +358,7 @@ impl<V: Send + Sync + 'static> Table<V> {
 
     /// Takes out the value of a closed slot without references, gives the slot back, drops the
     /// value.
-    fn destroy(&self, index: u32) {
-        let slot = self.taken(index);
+    fn destroy(&self, slot: &Slot<V>, index: u32) {
         // SAFETY: the slot is closed and this thread gave back its last reference, so nobody else
         // can reach the value, and it is taken out only here.
         let value = unsafe { (*slot.value.get()).assume_init_read() };
@@ -374,8 +383,9 @@ impl<V: Send + Sync + 'static> Table<V> {
     fn bury(&self) {
         let mut list = self.orphans.swap(0, Acquire);
         while let Some(index) = list.checked_sub(1) {
-            list = self.taken(index).orphan.load(Relaxed);
-            self.destroy(index);
+            let slot = self.taken(index);
+            list = slot.orphan.load(Relaxed);
+            self.destroy(slot, index);
         }
     }
 
@@ -433,7 +443,7 @@ impl<V: Send + Sync + 'static> Drop for Held<V> {
         if self.in_signal {
             self.table.orphan(self.slot, self.index);
         } else {
-            self.table.destroy(self.index);
+            self.table.destroy(self.slot, self.index);
         }
     }
 }

@@ -71,10 +71,10 @@ fn the_last_reference_drops_the_value_once() {
     let (table, drops) = (table(1), Arc::new(AtomicUsize::new(0)));
     let place = insert(table, Counted(drops.clone(), 0));
     let user = table.acquire(place).unwrap();
-    assert!(table.is_open(place));
+    assert!(table.spot(place).is_some());
     drop(table.close(place));
     assert_eq!(drops.load(Relaxed), 0, "a user still looks at it");
-    assert!(!table.is_open(place));
+    assert!(table.spot(place).is_none());
     assert!(table.acquire(place).is_none(), "closed while in use");
     drop(user);
     assert_eq!(drops.load(Relaxed), 1);
@@ -294,7 +294,11 @@ fn a_reserved_slot_serves_one_value_after_another_and_goes_back() {
     let slot = TABLE.reserve(1).unwrap();
     let mut places = Vec::new();
     for number in 0..3 {
-        let place = TABLE.insert_reserved(&slot, Arc::new(number)).unwrap();
+        let place = TABLE
+            .insert_reserved(&slot, Arc::new(number))
+            .ok()
+            .unwrap()
+            .place();
         assert_eq!(**TABLE.acquire(place).unwrap(), number);
         // One value at a time.
         assert_eq!(
@@ -320,13 +324,21 @@ fn a_reserved_slot_serves_one_value_after_another_and_goes_back() {
 fn a_reserved_slot_whose_generations_are_used_up_is_never_used_again() {
     static TABLE: Table<Arc<u32>> = Table::with_limit(1);
     let slot = TABLE.reserve(1).unwrap();
-    let first = TABLE.insert_reserved(&slot, Arc::new(1)).unwrap();
+    let first = TABLE
+        .insert_reserved(&slot, Arc::new(1))
+        .ok()
+        .unwrap()
+        .place();
     drop(TABLE.close(first).unwrap());
     TABLE
         .taken(first.index)
         .state
         .store(u64::from(u32::MAX) << 32, Relaxed);
-    let last = TABLE.insert_reserved(&slot, Arc::new(2)).unwrap();
+    let last = TABLE
+        .insert_reserved(&slot, Arc::new(2))
+        .ok()
+        .unwrap()
+        .place();
     assert_eq!(last.generation, u32::MAX);
     drop(TABLE.close(last).unwrap());
     assert!(TABLE.insert_reserved(&slot, Arc::new(3)).is_err());

@@ -24,6 +24,11 @@ pub fn decode(token: u64) -> Option<(i32, Place)> {
         index: (token & SLOT) as u32,
         generation: generation as u32,
     };
-    let kind = (token >> 57 & KIND) as i32;
+    let kind = kind(token);
     (encode(kind, place) == token).then_some((kind, place))
+}
+
+/// The kind of a number that `encode` made.
+pub fn kind(token: u64) -> i32 {
+    (token >> 57 & KIND) as i32
 }

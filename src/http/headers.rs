@@ -98,6 +98,15 @@ pub fn remove(map: &mut HeaderMap, header: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Puts a map in the place of another, which is most often one without memory: there is nothing to drop then,
+/// and its many fields need not be looked at for that.
+pub fn replace(place: &mut HeaderMap, map: HeaderMap) {
+    let before = std::mem::replace(place, map);
+    if before.capacity() == 0 {
+        std::mem::forget(before);
+    }
+}
+
 /// The header at `index`, counting each value of a repeated name.
 pub fn at(map: &HeaderMap, index: usize) -> Result<(&HeaderName, &HeaderValue)> {
     map.iter().nth(index).ok_or_else(|| {

@@ -1,17 +1,18 @@
 //! Slots that stay with one owner.
 
-use super::{CLOSED, Place, REFERENCES, Table, generation};
+use super::{CLOSED, Place, REFERENCES, Slot, Spot, Table, generation};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// A slot that one owner uses for one value after another, without the queue of free ones.
 pub struct Reserved<V: Send + Sync + 'static> {
     table: &'static Table<V>,
+    slot: &'static Slot<V>,
     index: u32,
 }
 
 impl<V: Send + Sync + 'static> Drop for Reserved<V> {
     fn drop(&mut self) {
-        let slot = self.table.taken(self.index);
+        let slot = self.slot;
         // Nobody inserts any more, so a slot that is free now stays free until it is pushed here. One
         // that holds a value is pushed by its `destroy`, or by nobody when that has looked already: a
         // slot is lost then, never given twice.
@@ -31,13 +32,18 @@ impl<V: Send + Sync + 'static> Table<V> {
         let slot = self.taken(index);
         slot.kind.store(kind, Relaxed);
         slot.reserved.store(true, Relaxed);
-        Some(Reserved { table: self, index })
+        Some(Reserved {
+            table: self,
+            slot,
+            index,
+        })
     }
 
     /// Stores a value in a reserved slot; gives it back when the slot holds one, or has used up its
     /// generations.
-    pub fn insert_reserved(&'static self, reserved: &Reserved<V>, value: V) -> Result<Place, V> {
-        let slot = self.taken(reserved.index);
+    #[inline]
+    pub fn insert_reserved(&'static self, reserved: &Reserved<V>, value: V) -> Result<Spot<V>, V> {
+        let slot = reserved.slot;
         let state = slot.state.load(Relaxed);
         let generation = generation(state);
         let free = u64::from(generation) << 32;
@@ -52,9 +58,8 @@ impl<V: Send + Sync + 'static> Table<V> {
         // SAFETY: the exchange above succeeded, so this thread alone has the slot.
         unsafe { (*slot.value.get()).write(value) };
         slot.state.store(free | 1, Release);
-        Ok(Place {
-            index: reserved.index,
-            generation,
-        })
+        let index = reserved.index;
+        let place = Place { index, generation };
+        Ok(Spot { slot, place })
     }
 }

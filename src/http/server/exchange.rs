@@ -1,7 +1,7 @@
 //! One request received, and the answer to it.
 
 use super::Server;
-use super::answer::{Payload, Stage, State, end_children, late, shut_down};
+use super::answer::{Answer, Payload, Stage, State, end_children, late, shut_down};
 use super::face::Face;
 use super::head::Head;
 use super::hooks::Hooks;
@@ -14,7 +14,7 @@ use crate::runtime::Level;
 use crate::runtime::delivery::{Event, Node, Strand};
 use crate::runtime::io_thread::IoThread;
 use crate::socket::peer::Record;
-use http::{HeaderMap, StatusCode, request};
+use http::{HeaderMap, request};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -76,16 +76,37 @@ impl Exchange {
     /// allocation then: its request's header map becomes the next answer's. `false` when somebody
     /// still holds it.
     pub(super) fn recycle(self: &mut Arc<Self>) -> bool {
-        let Some(this) = Arc::get_mut(self) else {
-            return false;
-        };
-        this.body = Collected::default();
-        this.trailers.take();
-        *this.deferred.get_mut() = false;
-        *this.quiet.get_mut() = false;
-        let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state.reset(this.head.clear());
-        true
+        Arc::get_mut(self).map(Exchange::clear).is_some()
+    }
+
+    fn clear(&mut self) {
+        self.body = Collected::default();
+        self.trailers.take();
+        *self.deferred.get_mut() = false;
+        *self.quiet.get_mut() = false;
+        let state = self.state.get_mut();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        state.reset(self.head.clear());
+    }
+
+    /// The usual end, without a lock: takes an answer that is there as a whole, and the exchange is recycled.
+    /// `None` when it is not so, or when somebody holds the exchange or is still to hear of it.
+    #[inline]
+    pub(super) fn take_whole(self: &mut Arc<Self>) -> Option<Answer> {
+        if !self.quiet.load(Ordering::Acquire) {
+            return None;
+        }
+        let this = Arc::get_mut(self)?;
+        let state = this.state.get_mut();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        let is_whole = matches!(state.payload, Payload::Whole(_));
+        // Not quiet any more: something was kept on another thread a moment ago.
+        if !is_whole || state.stage != Stage::Answered || !*this.quiet.get_mut() {
+            return None;
+        }
+        let answer = state.take_answer();
+        this.clear();
+        Some(answer)
     }
 
     /// Gives a recycled exchange its request.
@@ -178,7 +199,7 @@ impl Exchange {
         state.stage = stage;
         let waiting = state.waiting.take();
         // An answer that is still being written keeps them.
-        let children = if state.is_unfinished() {
+        let children = if state.children.is_empty() || state.is_unfinished() {
             Vec::new()
         } else {
             std::mem::take(&mut state.children)
@@ -264,22 +285,16 @@ impl Exchange {
         });
     }
 
-    /// Waits on the connection's task for the answer and makes a reply of it; `None` when nobody reads it
-    /// any more.
-    pub(super) fn poll_answer<R>(
-        &self,
-        cx: &mut Context<'_>,
-        reply: impl FnOnce(StatusCode, HeaderMap, Payload) -> R,
-    ) -> Poll<Option<R>> {
+    /// Waits on the connection's task for the answer; `None` when nobody reads it any more.
+    #[inline]
+    pub(super) fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
         let mut state = self.state();
         match state.stage {
             Stage::Answered | Stage::Late => {
                 if state.stage == Stage::Answered {
                     state.stage = Stage::Sent;
                 }
-                let headers = std::mem::take(&mut state.headers);
-                let payload = std::mem::take(&mut state.payload);
-                Poll::Ready(Some(reply(state.status, headers, payload)))
+                Poll::Ready(Some(state.take_answer()))
             }
             Stage::Open | Stage::Completing => {
                 let waiting = state.waiting.as_ref();

@@ -5,6 +5,7 @@ use super::pairs::Pairs;
 use super::pattern::Pattern;
 use super::routes::Route;
 use crate::error::{Error, Result};
+use crate::http::headers;
 use http::{HeaderMap, request};
 use std::sync::{Arc, OnceLock};
 
@@ -26,18 +27,24 @@ impl Head {
         }
     }
 
-    /// Lets go of a request that has ended, and gives its header map away.
-    pub fn clear(&mut self) -> HeaderMap {
+    /// Lets go of a request that has ended. Its header map is given away: whoever takes it leaves another.
+    pub fn clear(&mut self) -> &mut HeaderMap {
         self.params = OnceLock::new();
         self.query = OnceLock::new();
         // What points into hyper's read buffer would keep it from being used again.
         self.parts.uri = http::Uri::default();
-        std::mem::take(&mut self.parts.headers)
+        &mut self.parts.headers
     }
 
     /// The next request, after [`Head::clear`].
+    #[inline]
     pub fn renew(&mut self, parts: request::Parts, route: &Route) {
-        self.parts = parts;
+        let now = &mut self.parts;
+        now.method = parts.method;
+        now.uri = parts.uri;
+        now.version = parts.version;
+        headers::replace(&mut now.headers, parts.headers);
+        now.extensions = parts.extensions;
         let is_same = match (&self.pattern, &route.pattern) {
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
             (before, now) => before.is_none() && now.is_none(),

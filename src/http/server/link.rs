@@ -2,7 +2,7 @@
 
 use super::access::Trace;
 use super::admission::{Place, Refused, User};
-use super::answer::{Payload, Stage};
+use super::answer::{Answer, Stage};
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
 use super::head::Head;
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::runtime::delivery::Strand;
 use crate::socket::peer::Record;
 use crate::socket::stream::ServerStream;
-use http::{HeaderMap, Request, StatusCode, request};
+use http::{Request, StatusCode, request};
 use rustix::net::Shutdown;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -203,16 +203,18 @@ impl Link {
         }
     }
 
-    /// Makes a reply of the exchange's answer; `None` when nobody waits for one any more.
-    pub fn poll_answer<R>(
-        &self,
-        cx: &mut Context<'_>,
-        reply: impl FnOnce(StatusCode, HeaderMap, Payload) -> R,
-    ) -> Poll<Option<R>> {
-        let exchange = self.exchange.borrow();
-        exchange.as_ref().map_or(Poll::Ready(None), |exchange| {
-            exchange.poll_answer(cx, reply)
-        })
+    /// The exchange's answer; `None` when nobody waits for one any more.
+    #[inline]
+    pub fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let mut place = self.exchange.borrow_mut();
+        let Some(mut exchange) = place.take() else {
+            return Poll::Ready(None);
+        };
+        if let Some(answer) = exchange.take_whole() {
+            self.shard.keep_spare(exchange);
+            return Poll::Ready(Some(answer));
+        }
+        place.insert(exchange).poll_answer(cx)
     }
 
     /// The answer is on its way, and nothing else is under way.

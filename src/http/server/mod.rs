@@ -14,6 +14,7 @@ mod connection;
 mod exchange;
 mod face;
 mod file;
+mod framing;
 mod head;
 mod hooks;
 mod idle;

@@ -1,19 +1,18 @@
 //! hyper's service: from a request's head to the exchange, and from its answer to hyper's response.
 
 use super::admission::Refused;
-use super::answer::Payload;
+use super::answer::{Answer, Payload};
 use super::clock::Phase;
+use super::framing::Framing;
 use super::in_flight::InFlight;
 use super::link::Link;
 use super::outgoing::{File, Outgoing, Stream, Written};
 use super::routes::{Found, Route};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
+use crate::http::headers;
 use crate::limits::TARGET_MAX;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING,
-};
-use http::uri::Authority;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
@@ -34,14 +33,20 @@ impl Service {
     }
 
     /// The route of a request, or the answer that it gets instead.
-    fn admit(&self, request: &Request<Incoming>) -> Result<&Arc<Route>, Refusal> {
+    fn admit(
+        &self,
+        request: &Request<Incoming>,
+        framing: &Framing<'_>,
+    ) -> Result<&Arc<Route>, Refusal> {
         let link = &self.0;
         let shard = link.shard();
         let server = shard.server();
         let config = shard.config();
         link.check_connection(&config, request)
             .map_err(|refused| Refusal::user(refused).closing())?;
-        check_host(request, config.strict_host)?;
+        framing
+            .check_host(request.version(), config.strict_host)
+            .map_err(Refusal::framing)?;
         if request.headers().len() > config.max_headers {
             let text = "431 too many headers\n";
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -61,7 +66,9 @@ impl Service {
                 "the request target is too long\n",
             ));
         }
-        check_coding(request.headers(), request.version())?;
+        framing
+            .check_coding(request.version())
+            .map_err(Refusal::framing)?;
         let route = match shard.routes.find(request.method(), uri.path()) {
             Found::Route(route) => route,
             Found::Options(allow) => return Err(Refusal::options(allow)),
@@ -101,15 +108,16 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let has_body = !request.body().is_end_stream();
         link.count_request(&request);
         link.begin_request();
-        let route = match self.admit(&request) {
+        let framing = Framing::of(request.headers());
+        let route = match self.admit(&request, &framing) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(refusal, has_body),
         };
         link.trace_route(route);
+        let has_length = framing.has_length;
         let (head, body) = request.into_parts();
         if !has_body {
-            let announced = head.headers.contains_key(CONTENT_LENGTH);
-            let body = if announced {
+            let body = if has_length {
                 Collected::empty()
             } else {
                 Collected::default()
@@ -199,46 +207,43 @@ impl Answering {
         Poll::Ready(())
     }
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+    /// The answer, once it is there.
+    #[inline]
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
         if let Step::Collect(_) = self.step {
             ready!(self.poll_collect(cx));
         }
+        let link = &self.link;
         if let Step::Wait = self.step {
-            let stats = &self.link.shard().stats;
-            let reply = |status, headers, payload| {
-                self.link.count_answer(status);
-                self.reply(status, headers, payload)
+            return match ready!(link.poll_answer(cx)) {
+                Some(answer) => {
+                    link.count_answer(answer.status);
+                    Poll::Ready(answer)
+                }
+                None => {
+                    // For a stream that nobody reads.
+                    link.shard().stats.unanswered.add(1);
+                    Poll::Ready(Answer::nothing())
+                }
             };
-            let reply = ready!(self.link.poll_answer(cx, reply)).unwrap_or_else(|| {
-                // For a stream that nobody reads.
-                stats.unanswered.add(1);
-                let nothing = Payload::default();
-                self.reply(StatusCode::NO_CONTENT, HeaderMap::new(), nothing)
-            });
-            if !self.link.is_streaming() {
-                self.link.end_exchange();
-            }
-            self.step = Step::Done;
-            return Poll::Ready(reply);
         }
         match std::mem::replace(&mut self.step, Step::Done) {
             Step::Refuse(refusal) => {
-                self.link.shard().stats.refusal(refusal.status);
-                self.link.count_answer(refusal.status);
-                let text = Bytes::from_static(refusal.text.as_bytes());
-                let text = Payload::Whole(text);
-                Poll::Ready(self.reply(refusal.status, refusal.headers, text))
+                link.shard().stats.refusal(refusal.status);
+                link.count_answer(refusal.status);
+                Poll::Ready(refusal.answer())
             }
             _ => unreachable!("polled after its end"),
         }
     }
 
     /// Makes hyper's response.
-    fn reply(&self, status: StatusCode, mut headers: HeaderMap, payload: Payload) -> Reply {
+    #[inline]
+    fn reply(&mut self, answer: Answer) -> Reply {
         let link = &self.link;
         let mut closes = link.shard().is_draining();
         let mut version = Version::HTTP_11;
-        let body = match payload {
+        let body = match answer.payload {
             Payload::Whole(body) => {
                 link.begin_answer(body.len());
                 if link.is_unread() && !link.stream.is_sink() {
@@ -269,13 +274,18 @@ impl Answering {
                 Outgoing::Whole(Whole::new(Bytes::new(), Written::new(link.clone())))
             }
         };
-        if closes {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if !link.is_streaming() {
+            link.end_exchange();
         }
+        self.step = Step::Done;
         let mut reply = Response::new(body);
-        *reply.status_mut() = status;
-        *reply.headers_mut() = headers;
+        *reply.status_mut() = answer.status;
+        headers::replace(reply.headers_mut(), answer.headers);
         *reply.version_mut() = version;
+        if closes {
+            let close = HeaderValue::from_static("close");
+            reply.headers_mut().insert(CONNECTION, close);
+        }
         reply
     }
 }
@@ -284,11 +294,15 @@ impl Future for Answering {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.poll_step(cx);
-        if polled.is_pending() && self.in_flight.is_none() {
-            self.in_flight = Some(InFlight::new(&self.link));
+        match self.poll_answer(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(self.reply(answer))),
+            Poll::Pending => {
+                let this = &mut *self;
+                this.in_flight
+                    .get_or_insert_with(|| InFlight::new(&this.link));
+                Poll::Pending
+            }
         }
-        polled.map(Ok)
     }
 }
 
@@ -324,6 +338,11 @@ impl Refusal {
         }
     }
 
+    /// For a message that cannot be what it says.
+    fn framing((status, text): (StatusCode, &'static str)) -> Refusal {
+        Refusal::text(status, text)
+    }
+
     /// For one who may not come in, or not now.
     fn user(refused: Refused) -> Refusal {
         match refused {
@@ -355,6 +374,14 @@ impl Refusal {
         self.with(CONNECTION, HeaderValue::from_static("close"))
     }
 
+    fn answer(self) -> Answer {
+        Answer {
+            status: self.status,
+            headers: self.headers,
+            payload: Payload::Whole(Bytes::from_static(self.text.as_bytes())),
+        }
+    }
+
     fn of(error: &Uncollected) -> Refusal {
         match error {
             Uncollected::TooLarge => {
@@ -366,50 +393,4 @@ impl Refusal {
             ),
         }
     }
-}
-
-/// RFC 9112, section 3.2: one Host, and a sane one. Empty and odd values are let through unless `strict`:
-/// clients on Unix sockets send them, and no name is resolved here.
-fn check_host(request: &Request<Incoming>, strict: bool) -> Result<(), Refusal> {
-    let bad = |text| Err(Refusal::text(StatusCode::BAD_REQUEST, text));
-    let headers = request.headers();
-    let Some(host) = headers.get(HOST) else {
-        if request.version() < Version::HTTP_11 {
-            return Ok(());
-        }
-        return bad("400 the Host header is missing\n");
-    };
-    let all_single = headers.len() == headers.keys_len();
-    if !all_single && headers.get_all(HOST).iter().nth(1).is_some() {
-        return bad("400 more than one Host header\n");
-    }
-    let host = host.as_bytes();
-    if host
-        .iter()
-        .any(|b| matches!(b, 0..=b' ' | 127 | b',' | b'@' | b'/'))
-    {
-        return bad("400 the Host header is malformed\n");
-    }
-    if strict && !is_authority(host) {
-        return bad("400 the Host header is not a host\n");
-    }
-    Ok(())
-}
-
-/// RFC 9112, section 6.1: a coding other than chunked is not understood here.
-fn check_coding(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
-    let Some(coding) = headers.get(TRANSFER_ENCODING) else {
-        return Ok(());
-    };
-    if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        return Ok(());
-    }
-    let text = "501 this transfer coding is not implemented\n";
-    Err(Refusal::text(StatusCode::NOT_IMPLEMENTED, text))
-}
-
-/// A host with an optional numeric port.
-fn is_authority(host: &[u8]) -> bool {
-    let parsed = Authority::try_from(host).ok();
-    parsed.is_some_and(|a| a.as_str() == a.host() || a.port_u16().is_some())
 }
