@@ -52,6 +52,13 @@ mod header {
         "client_config",
         "client",
         "call",
+        "receiver_config",
+        "receiver",
+        "receiver_listener",
+        "batch",
+        "receiver_stats",
+        "producer_config",
+        "producer",
     ];
 
     const HEADER: &str = "include/hysock.h";

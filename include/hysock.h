@@ -164,6 +164,21 @@ typedef struct hysock_client hysock_client;
 /** One request sent, and the answer received. */
 typedef struct hysock_call hysock_call;
 
+/** What a receiver keeps to. */
+typedef struct hysock_receiver_config hysock_receiver_config;
+
+/** A socket that many producers write to. */
+typedef struct hysock_receiver hysock_receiver;
+
+/** Messages that were received together. */
+typedef struct hysock_batch hysock_batch;
+
+/** What a producer keeps to. */
+typedef struct hysock_producer_config hysock_producer_config;
+
+/** Messages to one receiver. */
+typedef struct hysock_producer hysock_producer;
+
 /*
  * ===============================================================================================
  * status
@@ -440,6 +455,21 @@ uint32_t hysock_version_number(void);
 
 /** hysock_timer */
 #define HYSOCK_KIND_TIMER 11
+
+/** hysock_receiver_config */
+#define HYSOCK_KIND_RECEIVER_CONFIG 12
+
+/** hysock_receiver */
+#define HYSOCK_KIND_RECEIVER 13
+
+/** hysock_batch, those that are lent to a callback included */
+#define HYSOCK_KIND_BATCH 14
+
+/** hysock_producer_config */
+#define HYSOCK_KIND_PRODUCER_CONFIG 15
+
+/** hysock_producer */
+#define HYSOCK_KIND_PRODUCER 16
 
 /**
  * How many handles of a kind (HYSOCK_KIND_ANY: of all kinds) were made and not freed.
@@ -2176,7 +2206,9 @@ typedef struct hysock_peer {
     int32_t groups_state;
     /** How many. */
     uint32_t group_count;
-    /** Their gids, good as long as the exchange or the call; NULL when there are none. */
+    /**
+     * Their gids, good as long as the exchange, the call or the batch; NULL when there are none.
+     */
     const uint32_t *groups;
     /** One of HYSOCK_PEER_*, about the label. */
     int32_t label_state;
@@ -2184,7 +2216,7 @@ typedef struct hysock_peer {
     uint32_t reserved;
     /**
      * The label of the system's security module, such as "unconfined" or an SELinux context; good
-     * as long as the exchange or the call.
+     * as long as the exchange, the call or the batch.
      */
     hysock_str label;
 } hysock_peer;
@@ -3299,6 +3331,942 @@ hysock_status hysock_call_header_at(const hysock_call *call,
                                     size_t index,
                                     hysock_str *name,
                                     hysock_str *value);
+
+/*
+ * ===============================================================================================
+ * receiver config
+ * ===============================================================================================
+ *
+ * What a receiver keeps to: how messages stand on the wire, how much is held, how long it waits. All
+ * of it is options; NULL is the defaults. Receiver and producer must agree on the framing.
+ */
+
+/** The payload's length before it, four bytes, most significant first. Stream. The default. */
+#define HYSOCK_FRAMING_U32BE 1
+
+/** The same, least significant first, as DogStatsD's stream mode has it. Stream. */
+#define HYSOCK_FRAMING_U32LE 2
+
+/** A byte behind each message: see the setter of the delimiter. Stream. */
+#define HYSOCK_FRAMING_DELIMITER 3
+
+/** No boundaries: each read gives a chunk. Stream. */
+#define HYSOCK_FRAMING_RAW 4
+
+/** The socket keeps messages apart: a SEQPACKET socket, whose messages have at least one byte. */
+#define HYSOCK_FRAMING_SEQPACKET 5
+
+/** The socket keeps messages apart: a datagram socket. */
+#define HYSOCK_FRAMING_DATAGRAM 6
+
+/**
+ * Messages for which there is no room wait in their socket, and so their producers wait. The default.
+ */
+#define HYSOCK_OVERFLOW_BLOCK 1
+
+/** The new message is dropped, and counted. */
+#define HYSOCK_OVERFLOW_DROP_NEWEST 2
+
+/** The oldest message that waits is dropped, and counted. */
+#define HYSOCK_OVERFLOW_DROP_OLDEST 3
+
+/** The send fails with HYSOCK_E_LIMIT. Producers only. */
+#define HYSOCK_OVERFLOW_FAIL 4
+
+/**
+ * Make a config that holds the defaults.
+ *
+ * Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+ * with HYSOCK_E_LIMIT.
+ *
+ * Thread: any.
+ * Owns: free the result with hysock_receiver_config_free().
+ * Errors: none.
+ * Since: 0.1
+ */
+hysock_receiver_config *hysock_receiver_config_new(void);
+
+/**
+ * Set how messages stand on the wire: one of HYSOCK_FRAMING_*, HYSOCK_FRAMING_U32BE by default. It also
+ * decides the type of the socket.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_framing(hysock_receiver_config *config,
+                                                 int32_t framing);
+
+/**
+ * Set the byte that ends each message: any, `'\\n'` and 0 are usual. This is HYSOCK_FRAMING_DELIMITER.
+ * It is not part of the message; what follows the last one at the end of a stream comes out flagged
+ * HYSOCK_MESSAGE_PARTIAL.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_delimiter(hysock_receiver_config *config,
+                                                   uint8_t delimiter);
+
+/**
+ * Set where the batch callback runs: HYSOCK_DELIVERY_POOL, the default, or HYSOCK_DELIVERY_INLINE.
+ *
+ * This and hysock_receiver_config_set_queue() replace each other: the last one counts. One receiver
+ * never runs two callbacks at once.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_delivery(hysock_receiver_config *config, int32_t delivery);
+
+/**
+ * Run the batch callback on whoever dispatches this queue, which must be of the receiver's runtime.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_queue(hysock_receiver_config *config, hysock_queue *queue);
+
+/**
+ * Set the longest message, in bytes: 1 to 1 GiB, 1 MiB by default. A producer that announces a longer
+ * one is disconnected; a longer line or datagram is passed over. Both are counted.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_max_message(hysock_receiver_config *config,
+                                                     uint64_t bytes);
+
+/**
+ * Set how many bytes of messages may be held, 48 for each message included: those that wait, and those
+ * in batches that were not freed. 64 KiB or more, 16 MiB by default. Beyond it sockets are not read,
+ * unless hysock_receiver_config_set_overflow() says otherwise.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_max_bytes(hysock_receiver_config *config,
+                                                   uint64_t bytes);
+
+/**
+ * Set how many of these bytes one producer may hold: 64 KiB or more, 4 MiB by default. Not for
+ * datagrams, which share one socket.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_max_bytes_per_producer(hysock_receiver_config *config,
+                                                                uint64_t bytes);
+
+/**
+ * Set what happens to messages for which there is no room: HYSOCK_OVERFLOW_BLOCK, the default,
+ * HYSOCK_OVERFLOW_DROP_NEWEST or HYSOCK_OVERFLOW_DROP_OLDEST.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_overflow(hysock_receiver_config *config, int32_t policy);
+
+/**
+ * Set how many producers may be connected: 1 to 4294967295 or HYSOCK_UNLIMITED, 4096 by default. Further
+ * ones wait in the backlog.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_max_connections(hysock_receiver_config *config,
+                                                         uint64_t n);
+
+/**
+ * Set how many of these one user may have: 1 to 4294967295 or HYSOCK_UNLIMITED, 1024 by default. Further
+ * ones are disconnected at once, and counted.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_max_connections_per_uid(hysock_receiver_config *config,
+                                                                 uint64_t n);
+
+/**
+ * Set how many messages one callback gets at most: 1 to 4294967295, 1024 by default.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_max_batch(hysock_receiver_config *config, uint64_t n);
+
+/**
+ * Set how long a message under way may stand still, in milliseconds: 30 seconds by default, or
+ * HYSOCK_FOREVER. Then its producer is disconnected. A producer between two messages may be silent for
+ * ever.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_frame_timeout(hysock_receiver_config *config,
+                                                       uint32_t ms);
+
+/**
+ * Set whether connects and disconnects of producers come out among the messages, flagged
+ * HYSOCK_MESSAGE_CONNECTED and HYSOCK_MESSAGE_DISCONNECTED, or not, the default. Not for datagrams.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_events(hysock_receiver_config *config, bool on);
+
+/**
+ * Set whether messages may carry descriptors or not, the default: they are closed and counted.
+ *
+ * In U32BE and U32LE framing both sides must be set alike: the length is followed by one byte, the
+ * number of descriptors that belong to the message. At most 253 with one message.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_fds(hysock_receiver_config *config, bool on);
+
+/**
+ * Free a config. What was made with it keeps its values.
+ *
+ * Thread: any.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_receiver_config_free(hysock_receiver_config *config);
+
+/*
+ * ===============================================================================================
+ * receiver
+ * ===============================================================================================
+ *
+ * A receiver: a socket that many producers write messages to, and one place where they come out.
+ *
+ * Needed: hysock_receiver_serve(), which is hysock_receiver_new(), hysock_receiver_add_listener(),
+ * hysock_receiver_on_batch() and hysock_receiver_start() in one; then hysock_receiver_shutdown(),
+ * hysock_receiver_wait(), hysock_receiver_free(). A receiver without a callback is pulled instead:
+ * hysock_receiver_recv(), with hysock_receiver_fd() for an event loop.
+ *
+ * What is promised:
+ *
+ * 1. Messages of one producer arrive in the order in which it sent them. Between producers there is no
+ *    order.
+ * 2. A message arrives whole or not at all; exceptions are flagged, and HYSOCK_FRAMING_RAW has chunks,
+ *    not messages.
+ * 3. By default nothing is dropped: when the budget of bytes is used up (see
+ *    hysock_receiver_config_set_max_bytes()), sockets are not read, and producers wait. Policies that
+ *    drop count what they drop: sent = received + dropped.
+ * 4. A message arrives once at most.
+ *
+ * Any program can be a producer: `printf 'hello\n' | nc -U -N PATH` for HYSOCK_FRAMING_DELIMITER,
+ * `logger -u PATH` for HYSOCK_FRAMING_DATAGRAM. A connection that ends without a byte is
+ * no error: only events, where they are on, tell of it.
+ */
+
+/** Gets one batch of messages. It is lent: see hysock_batch_keep(). */
+typedef void (*hysock_batch_fn)(hysock_receiver *receiver, hysock_batch *batch, void *userdata);
+
+/**
+ * Listen at `address` and give every batch of messages to `fn`: new, add_listener, on_batch and start
+ * in one.
+ *
+ * `address` is as in hysock_server_serve(). `config` may be NULL for the defaults and may be freed as
+ * soon as this returns. With `fn` NULL the receiver is pulled: hysock_receiver_recv(). The file is made
+ * with mode 0600; for another one use the single steps with a hysock_listener_config. `*receiver` is
+ * set before the first batch arrives.
+ *
+ * Thread: any.
+ * Owns: free `*receiver` with hysock_receiver_free(); `userdata` is ours until `drop` is called with
+ * it, which also happens when this fails.
+ * Errors: as hysock_server_serve().
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_serve(hysock_runtime *runtime,
+                                    const char *address,
+                                    size_t address_len,
+                                    const hysock_receiver_config *config,
+                                    hysock_batch_fn fn,
+                                    void *userdata,
+                                    hysock_drop_fn drop,
+                                    hysock_receiver **receiver,
+                                    hysock_error *err);
+
+/**
+ * Begin the end: no new producers, the socket file is removed. What producers have sent is read and
+ * handed over: of those that are silent at once, of those that go on sending for up to `drain_ms`
+ * milliseconds; then their sends fail. Nothing that was sent before is lost as long as the drain lasts.
+ *
+ * Returns at once; hysock_receiver_wait() is the barrier.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_shutdown(hysock_receiver *receiver,
+                                       uint32_t drain_ms,
+                                       hysock_error *err);
+
+/**
+ * Wait until the receiver has ended: all was handed over, no callback of it runs or will run, and its
+ * drop has run. With queue delivery this dispatches the queue meanwhile. What a receiver without a
+ * callback still holds can be taken after it.
+ *
+ * Thread: any but callbacks'.
+ * Errors: HYSOCK_E_TIMED_OUT; HYSOCK_E_WOULD_DEADLOCK inside callbacks; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_wait(hysock_receiver *receiver,
+                                   uint32_t timeout_ms,
+                                   hysock_error *err);
+
+/**
+ * Free a receiver. One that runs ends at once; its callback is withdrawn. Batches that you keep stay
+ * yours. Never waits.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_receiver_free(hysock_receiver *receiver);
+
+/**
+ * Take up to `max_messages` messages of a receiver without a callback; wait up to `timeout_ms` for the
+ * first. One batch may hold fewer than wait.
+ *
+ * Thread: any but the I/O threads, which may only call it with a timeout of 0.
+ * Owns: free `*batch` with hysock_batch_free().
+ * Errors: HYSOCK_E_WOULD_BLOCK when nothing waits and `timeout_ms` is 0; HYSOCK_E_TIMED_OUT;
+ * HYSOCK_E_SHUT_DOWN when the receiver has ended and all is taken; HYSOCK_E_STATE when it has a
+ * callback; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED,
+ * HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_recv(hysock_receiver *receiver,
+                                   size_t max_messages,
+                                   uint32_t timeout_ms,
+                                   hysock_batch **batch,
+                                   hysock_error *err);
+
+/**
+ * A descriptor for poll, epoll or any loop: readable exactly while something waits for
+ * hysock_receiver_recv(), and for ever once the receiver has ended. It stays the receiver's.
+ *
+ * Thread: any.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+int32_t hysock_receiver_fd(const hysock_receiver *receiver);
+
+/**
+ * Make a receiver that listens nowhere yet.
+ *
+ * `config` may be NULL for the defaults and may be freed as soon as this returns.
+ *
+ * Thread: any.
+ * Owns: free `*receiver` with hysock_receiver_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_LIMIT, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_new(hysock_runtime *runtime,
+                                  const hysock_receiver_config *config,
+                                  hysock_receiver **receiver,
+                                  hysock_error *err);
+
+/**
+ * Bind a socket for producers; several are possible. Its type follows from the receiver's framing.
+ *
+ * `address` is as in hysock_server_serve(). `config` NULL is all defaults.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_IN_USE, HYSOCK_E_FORBIDDEN, HYSOCK_E_ABSENT, HYSOCK_E_WRONG_TYPE; HYSOCK_E_STATE
+ * after the start; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
+ * HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_add_listener(hysock_receiver *receiver,
+                                           const char *address,
+                                           size_t address_len,
+                                           const hysock_listener_config *config,
+                                           hysock_error *err);
+
+/**
+ * Give every batch of messages to `fn`, in the receiver's delivery, one call at a time. Once, before the
+ * start.
+ *
+ * Thread: any.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE after the start, and when there is one already; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_on_batch(hysock_receiver *receiver,
+                                       hysock_batch_fn fn,
+                                       void *userdata,
+                                       hysock_drop_fn drop,
+                                       hysock_error *err);
+
+/**
+ * Accept producers from now on.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_STATE without a listener and for a second time; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_start(hysock_receiver *receiver, hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * receiver listener
+ * ===============================================================================================
+ *
+ * Receiving from sockets that somebody else made. All of it is options.
+ */
+
+/**
+ * Receive from a socket that is there already: inherited, or passed. Before the start only.
+ *
+ * It must be a bound Unix socket of the type that the receiver's framing needs, and listen if that type
+ * does. The rest is as in hysock_server_add_listener_fd().
+ *
+ * Thread: any.
+ * Owns: `fd` is consumed, also when this fails.
+ * Errors: as hysock_server_add_listener_fd().
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_add_listener_fd(hysock_receiver *receiver,
+                                              int32_t fd,
+                                              int32_t adopt,
+                                              const hysock_listener_config *config,
+                                              hysock_error *err);
+
+/**
+ * Receive from the sockets that the service manager has passed, as hysock_server_add_activated() does;
+ * returns how many. `name` NULL chooses all of the type that the receiver's framing needs, so a server
+ * and receivers of several types can share what was passed. Before the start only.
+ *
+ * At the end of the receiver such a socket stays as it is, with what waits in it.
+ *
+ * Thread: any that does not run while another one changes the environment.
+ * Errors: as hysock_server_add_activated().
+ * Since: 0.1
+ */
+int32_t hysock_receiver_add_activated(hysock_receiver *receiver,
+                                      const char *name,
+                                      const hysock_listener_config *config,
+                                      hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * batch
+ * ===============================================================================================
+ *
+ * A batch: messages that were received together. Its messages are an array, read without a call for
+ * each:
+ *
+ *     size_t count;
+ *     const hysock_message *messages = hysock_batch_messages(batch, &count);
+ *     for (size_t i = 0; i < count; i++)
+ *         handle(messages[i].data, messages[i].len);
+ *
+ * In a callback it is lent, and ends with the callback's return unless hysock_batch_keep() was called;
+ * from hysock_receiver_recv() it is yours. Its end gives its bytes back to the receiver's budget.
+ */
+
+/** The last line of a stream, without its delimiter. */
+#define HYSOCK_MESSAGE_PARTIAL 1
+
+/** It came with descriptors: hysock_batch_take_fd(). */
+#define HYSOCK_MESSAGE_FDS 4
+
+/** No message: a producer has connected. See hysock_receiver_config_set_events(). */
+#define HYSOCK_MESSAGE_CONNECTED 256
+
+/**
+ * No message: a producer is gone; `sequence` is one of HYSOCK_GONE_*. After HYSOCK_GONE_OVERSIZE the
+ * data are up to 16 bytes of what it had sent.
+ */
+#define HYSOCK_MESSAGE_DISCONNECTED 512
+
+/** The producer has ended its stream between two messages. */
+#define HYSOCK_GONE_CLOSED 1
+
+/** In the middle of a message. */
+#define HYSOCK_GONE_TRUNCATED 2
+
+/** It announced a message beyond the limit. */
+#define HYSOCK_GONE_OVERSIZE 3
+
+/** A message under way stood still for too long. */
+#define HYSOCK_GONE_TIMED_OUT 4
+
+/** The receiver was shut down. */
+#define HYSOCK_GONE_SHUT_DOWN 5
+
+/** The connection failed. */
+#define HYSOCK_GONE_ERROR 6
+
+/** One message. Its data are good until its batch ends. */
+typedef struct hysock_message {
+    /** Never NULL. */
+    const void *data;
+    size_t len;
+    /** Who sent it: a number that no other producer of this receiver gets. */
+    uint64_t producer;
+    /**
+     * The message's number among its producer's, from 0. A gap shows messages that were dropped or
+     * passed over.
+     */
+    uint64_t sequence;
+    /** Any of HYSOCK_MESSAGE_*. */
+    uint32_t flags;
+    /** 0. */
+    uint32_t reserved;
+} hysock_message;
+
+/**
+ * The messages of a batch: `*count` of them, in the order of their arrival. Good until the batch ends.
+ *
+ * Thread: any.
+ * Errors: none; NULL with a count of 0 for a handle that cannot be used.
+ * Since: 0.1
+ */
+const hysock_message *hysock_batch_messages(const hysock_batch *batch,
+                                            size_t *count);
+
+/**
+ * Keep a batch beyond the callback that it is lent to: it is yours until hysock_batch_free(). Its bytes
+ * count as held until then.
+ *
+ * Thread: the callback's.
+ * Owns: free it with hysock_batch_free().
+ * Errors: HYSOCK_E_STATE for one that is yours already; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_batch_keep(hysock_batch *batch,
+                                hysock_error *err);
+
+/**
+ * Free a batch: its messages end here, and their bytes are free for new ones. Descriptors that nobody
+ * took are closed. Not needed for one that was lent and not kept; inside its callback it ends it early.
+ *
+ * Thread: any.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_batch_free(hysock_batch *batch);
+
+/**
+ * Take the next descriptor that came with message number `index` of the batch.
+ *
+ * Thread: any, one at a time.
+ * Owns: close the descriptor; it is closed on exec.
+ * Errors: negative: HYSOCK_E_WOULD_BLOCK when the message has no further one;
+ * HYSOCK_E_INVALID_ARGUMENT for an index beyond the last, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_batch_take_fd(hysock_batch *batch, size_t index);
+
+/**
+ * Fill `*peer` with who sent message number `index` of the batch; `size` is `sizeof *peer`. As
+ * hysock_exchange_peer(): of a connection it is who connected, of a datagram the kernel's word on who
+ * sent it, which knows neither groups nor label. Groups and label of a connection that is gone by now
+ * are gone too, unless somebody had asked before.
+ *
+ * Thread: any; it never waits.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_batch_peer(const hysock_batch *batch,
+                                size_t index,
+                                hysock_peer *peer,
+                                size_t size,
+                                hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * receiver stats
+ * ===============================================================================================
+ *
+ * What a receiver has counted, as a struct and as text.
+ */
+
+/** What a receiver has counted since it was made. Later versions add numbers at the end. */
+typedef struct hysock_receiver_counts {
+    /** Messages that were handed over, to the callback or by hysock_receiver_recv(). */
+    uint64_t received;
+    /** Their bytes. */
+    uint64_t received_bytes;
+    /** Messages that the overflow policy dropped. */
+    uint64_t dropped;
+    /** Bytes of the budget that are held now. */
+    uint64_t held;
+    /** Producers that are connected now. */
+    uint64_t producers;
+    /** Producers that there were: connections, or senders of datagrams. */
+    uint64_t producers_total;
+    /** Messages that ended too early. */
+    uint64_t truncated;
+    /** Producers that were disconnected because they announced a message beyond the limit. */
+    uint64_t oversize;
+    /** Lines and datagrams beyond the limit, passed over. */
+    uint64_t skipped;
+    /** Messages that came with descriptors which nobody wanted. */
+    uint64_t fds_refused;
+    /** Producers that were disconnected because a message under way stood still. */
+    uint64_t timed_out;
+    /** Messages that waited when the receiver was freed, or for which there was no handle. */
+    uint64_t abandoned;
+    /** Producers that no allow rule of the listener admits: they were disconnected. */
+    uint64_t forbidden;
+    /** Producers beyond the share of their user: they were disconnected. */
+    uint64_t overload;
+} hysock_receiver_counts;
+
+/**
+ * Fill `*counts` with what the receiver has counted so far; also after its end, until it is freed.
+ *
+ * `size` is `sizeof *counts`: see hysock_server_stats().
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_stats(hysock_receiver *receiver,
+                                    hysock_receiver_counts *counts,
+                                    size_t size,
+                                    hysock_error *err);
+
+/**
+ * Write the same numbers into `buf` as text for Prometheus, as hysock_server_metrics() does; returns the
+ * length of the whole text. 4096 bytes are always enough. All names begin with `hysock_receiver_`.
+ *
+ * Thread: any, also inside callbacks; it never waits.
+ * Errors: as a negative result: HYSOCK_E_INVALID_ARGUMENT for a `buf` of NULL with a size,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+int32_t hysock_receiver_metrics(hysock_receiver *receiver,
+                                char *buf,
+                                size_t size,
+                                hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * producer config
+ * ===============================================================================================
+ *
+ * What a producer keeps to: how messages stand on the wire, and how many wait while the receiver is
+ * busy or away. All of it is options; NULL is the defaults.
+ */
+
+/**
+ * Make a config that holds the defaults.
+ *
+ * Never NULL: when no memory for handles is left, the result is a handle that every use refuses
+ * with HYSOCK_E_LIMIT.
+ *
+ * Thread: any.
+ * Owns: free the result with hysock_producer_config_free().
+ * Errors: none.
+ * Since: 0.1
+ */
+hysock_producer_config *hysock_producer_config_new(void);
+
+/**
+ * Set how messages stand on the wire: one of HYSOCK_FRAMING_*, HYSOCK_FRAMING_U32BE by default, as the
+ * receiver has it.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_config_set_framing(hysock_producer_config *config,
+                                                 int32_t framing);
+
+/**
+ * Set the byte that ends each message. This is HYSOCK_FRAMING_DELIMITER; a message that contains the byte
+ * is refused.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_config_set_delimiter(hysock_producer_config *config,
+                                                   uint8_t delimiter);
+
+/**
+ * Set the longest message, in bytes: 1 to 1 GiB, 1 MiB by default. Of SEQPACKET and datagram sockets the
+ * kernel's limit counts too, the send buffer (/proc/sys/net/core/wmem_default) less some overhead.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_config_set_max_message(hysock_producer_config *config,
+                                                     uint64_t bytes);
+
+/**
+ * Set how many bytes may wait while the receiver is busy or away, 48 for each message included: 1 or
+ * more, 1 MiB by default. One message always may, and up to 64 KiB of hysock_producer_send_batch() that a
+ * connected receiver did not take at once.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_config_set_max_queue(hysock_producer_config *config,
+                                                   uint64_t bytes);
+
+/**
+ * Set what a send does when the queue is full: HYSOCK_OVERFLOW_BLOCK (wait for room up to its timeout, the
+ * default), HYSOCK_OVERFLOW_FAIL, HYSOCK_OVERFLOW_DROP_OLDEST or HYSOCK_OVERFLOW_DROP_NEWEST.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_config_set_overflow(hysock_producer_config *config,
+                                                  int32_t policy);
+
+/**
+ * Set whether messages may carry descriptors or not, the default, as the receiver has it.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_config_set_fds(hysock_producer_config *config, bool on);
+
+/**
+ * Free a config. What was made with it keeps its values.
+ *
+ * Thread: any.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_producer_config_free(hysock_producer_config *config);
+
+/*
+ * ===============================================================================================
+ * producer
+ * ===============================================================================================
+ *
+ * A producer: messages to one receiver, across its restarts.
+ *
+ * Needed: hysock_producer_new(), hysock_producer_send(), hysock_producer_shutdown(),
+ * hysock_producer_free().
+ *
+ * It connects with the first message. As long as nothing waits, a message goes out on the caller's own
+ * thread; otherwise it waits in a bounded queue, and a library thread sends it, many with one system
+ * call. When the receiver is absent or its backlog is full, that thread tries again after 10 ms, then
+ * after longer and longer pauses up to 1 s. After a reconnect only messages that were not fully written
+ * are sent again: a message arrives once at most.
+ *
+ * "Sent" is not "received": what was written and not read when a connection broke is *in doubt*, and
+ * counted. hysock_producer_flush() says how far messages have come, hysock_producer_shutdown() what
+ * became of all of them. No framing of the library's own is on the wire: any program can receive.
+ */
+
+/** Until the kernel has taken all of it. */
+#define HYSOCK_FLUSH_WRITTEN 1
+
+/**
+ * Until the receiving process has read all of it. Of datagrams: until none waits in the receiver's
+ * queue.
+ */
+#define HYSOCK_FLUSH_READ 2
+
+/** What became of the messages of a producer that was shut down. */
+typedef struct hysock_producer_report {
+    /** Read by the receiving process. */
+    uint64_t delivered;
+    /** Written to a connection that broke, or was not read to its end in time: nobody can know. */
+    uint64_t in_doubt;
+    /** Never written. */
+    uint64_t unsent;
+    /** Dropped by the overflow policy, or refused by the socket. */
+    uint64_t dropped;
+} hysock_producer_report;
+
+/** One message of a batch that is sent. */
+typedef struct hysock_slice {
+    /** May be NULL when `len` is 0. */
+    const void *data;
+    size_t len;
+} hysock_slice;
+
+/** What a producer has counted since it was made. Later versions add numbers at the end. */
+typedef struct hysock_producer_counts {
+    /** Messages that the kernel took. */
+    uint64_t written;
+    /** Messages that wait now. */
+    uint64_t queued;
+    /** Of the written ones: those that may have been lost with a connection. */
+    uint64_t in_doubt;
+    uint64_t dropped_oldest;
+    uint64_t dropped_newest;
+    /** Messages that waited, and that the socket then refused. */
+    uint64_t refused;
+    /** Connections that were made. */
+    uint64_t connections;
+} hysock_producer_counts;
+
+/**
+ * Make a producer for the receiver at `address`. Nothing is connected yet: the receiver may be absent.
+ *
+ * `address` is as in hysock_client_new(). `config` may be NULL for the defaults and may be freed as soon
+ * as this returns.
+ *
+ * Thread: any.
+ * Owns: free `*producer` with hysock_producer_free().
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, also for what a setter of `config` had refused;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED, HYSOCK_E_LIMIT.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_new(hysock_runtime *runtime,
+                                  const char *address,
+                                  size_t address_len,
+                                  const hysock_producer_config *config,
+                                  hysock_producer **producer,
+                                  hysock_error *err);
+
+/**
+ * Send one message. It is copied: written at once, or put into the queue.
+ *
+ * `timeout_ms` is for room in the queue: 0 tries, HYSOCK_FOREVER waits for as long as it takes. A
+ * message that failed was not sent and is not in the queue.
+ *
+ * Thread: any, several at once; with a timeout not on I/O threads.
+ * Errors: HYSOCK_E_TIMED_OUT when there was no room in time, HYSOCK_E_WOULD_BLOCK when there is none and
+ * `timeout_ms` is 0; HYSOCK_E_LIMIT when the queue is full and the overflow policy is to fail; HYSOCK_E_TOO_LARGE; HYSOCK_E_FORBIDDEN and
+ * HYSOCK_E_WRONG_TYPE when there can be no connection (that the receiver is absent is no error);
+ * HYSOCK_E_SHUT_DOWN; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_send(hysock_producer *producer,
+                                   const void *message,
+                                   size_t message_len,
+                                   uint32_t timeout_ms,
+                                   hysock_error *err);
+
+/**
+ * Take no more messages, give those that wait up to `drain_ms` milliseconds to be written and read, end
+ * the connection, and say what became of all messages since the producer was made.
+ *
+ * The connection is half-closed and the receiver's own end of it waited for: it comes when it has read
+ * everything. `report` may be NULL, and `report_size` is `sizeof *report`.
+ *
+ * Thread: any but callbacks'.
+ * Errors: HYSOCK_E_WOULD_DEADLOCK inside callbacks; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_shutdown(hysock_producer *producer,
+                                       uint32_t drain_ms,
+                                       hysock_producer_report *report,
+                                       size_t report_size,
+                                       hysock_error *err);
+
+/**
+ * Free a producer. One that was not shut down ends at once: what waits is lost. Never waits.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: none; NULL and handles that were freed before are passed over.
+ * Since: 0.1
+ */
+void hysock_producer_free(hysock_producer *producer);
+
+/**
+ * Send `count` messages in order, many with one system call. `*sent` says how many were sent or wait in
+ * the queue: all of them, or those before the one that the error is about.
+ *
+ * Thread: any, several at once; with a timeout not on I/O threads.
+ * Errors: as hysock_producer_send().
+ * Since: 0.1
+ */
+hysock_status hysock_producer_send_batch(hysock_producer *producer,
+                                         const hysock_slice *messages,
+                                         size_t count,
+                                         uint32_t timeout_ms,
+                                         size_t *sent,
+                                         hysock_error *err);
+
+/**
+ * Send one message that is made of `count` pieces.
+ *
+ * Thread: any, several at once; with a timeout not on I/O threads.
+ * Errors: as hysock_producer_send().
+ * Since: 0.1
+ */
+hysock_status hysock_producer_sendv(hysock_producer *producer,
+                                    const hysock_slice *pieces,
+                                    size_t count,
+                                    uint32_t timeout_ms,
+                                    hysock_error *err);
+
+/**
+ * Send one message with `fd_count` open descriptors, 1 to 253. They are duplicated: yours stay yours.
+ * See hysock_producer_config_set_fds().
+ *
+ * Thread: any, several at once; with a timeout not on I/O threads.
+ * Errors: as hysock_producer_send(), HYSOCK_E_FORBIDDEN also when the receiver refuses descriptors, and
+ * HYSOCK_E_STATE when they are off.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_send_fds(hysock_producer *producer,
+                                       const void *message,
+                                       size_t message_len,
+                                       const int32_t *fds,
+                                       size_t fd_count,
+                                       uint32_t timeout_ms,
+                                       hysock_error *err);
+
+/**
+ * Wait until every message that was sent before has come that far: HYSOCK_FLUSH_WRITTEN or
+ * HYSOCK_FLUSH_READ.
+ *
+ * Thread: any but the I/O threads, which may only call it with a timeout of 0.
+ * Errors: HYSOCK_E_TIMED_OUT, HYSOCK_E_WOULD_BLOCK when `timeout_ms` is 0; HYSOCK_E_CLOSED when a
+ * connection broke since the last flush and messages are in doubt; HYSOCK_E_SHUT_DOWN when the producer
+ * has ended before; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_flush(hysock_producer *producer,
+                                    int32_t how,
+                                    uint32_t timeout_ms,
+                                    hysock_error *err);
+
+/**
+ * Fill `*counts` with what the producer has counted so far; also after its end, until it is freed.
+ *
+ * `size` is `sizeof *counts`: see hysock_server_stats().
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_stats(hysock_producer *producer,
+                                    hysock_producer_counts *counts,
+                                    size_t size,
+                                    hysock_error *err);
 
 #ifdef __cplusplus
 } /* extern "C" */

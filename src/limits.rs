@@ -77,6 +77,17 @@ limits! {
     CLIENT_MAX_CONNECTIONS = "hysock_client_config_set_max_connections", "connections", 64, 1, MAX_COUNT, true;
     CLIENT_MAX_IDLE = "hysock_client_config_set_max_idle", "connections", 8, 1, MAX_COUNT, true;
     CLIENT_IDLE_AGE = "hysock_client_config_set_idle_age", "milliseconds", 60_000, 1, MAX_MS, true;
+    RECEIVER_MAX_MESSAGE = "hysock_receiver_config_set_max_message", "bytes", MIB, 1, 1024 * MIB, false;
+    RECEIVER_MAX_BYTES = "hysock_receiver_config_set_max_bytes", "bytes", 16 * MIB, 64 * KIB, u64::MAX / 4, false;
+    RECEIVER_MAX_BYTES_PER_PRODUCER = "hysock_receiver_config_set_max_bytes_per_producer", "bytes", 4 * MIB, 64 * KIB, u64::MAX / 4, false;
+    RECEIVER_MAX_CONNECTIONS = "hysock_receiver_config_set_max_connections", "connections", 4096, 1, MAX_COUNT, true;
+    RECEIVER_MAX_CONNECTIONS_PER_UID = "hysock_receiver_config_set_max_connections_per_uid", "connections", 1024, 1, MAX_COUNT, true;
+    RECEIVER_MAX_BATCH = "hysock_receiver_config_set_max_batch", "messages", 1024, 1, MAX_COUNT, false;
+    RECEIVER_FRAME_TIMEOUT = "hysock_receiver_config_set_frame_timeout", "milliseconds", 30_000, 1, MAX_MS, true;
+
+    PRODUCER_MAX_MESSAGE = "hysock_producer_config_set_max_message", "bytes", MIB, 1, 1024 * MIB, false;
+    PRODUCER_MAX_QUEUE = "hysock_producer_config_set_max_queue", "bytes", MIB, 1, u64::MAX / 4, false;
+
     CALL_TIMEOUT = "hysock_call_set_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
     CALL_FIRST_BYTE_TIMEOUT = "hysock_call_set_first_byte_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
     CALL_IDLE_TIMEOUT = "hysock_call_set_idle_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
@@ -107,6 +118,15 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub const FILE_WATCH: Duration = Duration::from_secs(1);
 /// Connections that get a 503 in one second for the lack of descriptors; the others wait.
 pub const TURN_AWAY: u32 = 1024;
+/// What each message that is held costs of a budget beside its bytes.
+pub const MESSAGE_OVERHEAD: u64 = 48;
+/// Most bytes of messages that one system call sends.
+pub const GATHER_MAX: usize = 64 * 1024;
+/// Descriptors that one message can carry: SCM_MAX_FD, unix(7).
+pub const FDS_MAX: usize = 253;
+/// A producer's pause after a failed connect: first and longest.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(10);
+pub const RECONNECT_MAX: Duration = Duration::from_secs(1);
 /// How often deadlines of connections are looked at.
 pub const SWEEP: Duration = Duration::from_millis(250);
 /// Log lines that may wait for the log callback; beyond it they are counted and dropped.

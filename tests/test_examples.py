@@ -39,6 +39,9 @@ PROGRAMS = {
     "stream_upload",
     "stream_download",
     "upgrade_echo",
+    "receiver",
+    "producer",
+    "funnel",
 }
 DELIVERIES = ["pool", "inline", "queue"]
 

@@ -2,6 +2,7 @@
 //! number here; hysock_handles_live() lets a test assert that nothing was forgotten, which leak
 //! checkers cannot see.
 
+use super::batch::{Lent, hysock_batch};
 use super::boundary;
 use super::call::hysock_call;
 use super::client::hysock_client;
@@ -9,7 +10,11 @@ use super::client_config::hysock_client_config;
 use super::config::{Config, ConfigNoun};
 use super::exchange::hysock_exchange;
 use super::listener_config::hysock_listener_config;
+use super::producer::hysock_producer;
+use super::producer_config::hysock_producer_config;
 use super::queue::hysock_queue;
+use super::receiver::hysock_receiver;
+use super::receiver_config::hysock_receiver_config;
 use super::runtime::{hysock_runtime, hysock_runtime_config};
 use super::server::hysock_server;
 use super::server_config::hysock_server_config;
@@ -20,6 +25,7 @@ use super::token;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::Kept;
 use crate::http::{client, server};
+use crate::message::{producer, receiver};
 use crate::runtime;
 use crate::socket::listener::ListenerOptions;
 use std::cell::Cell;
@@ -53,6 +59,16 @@ pub const HYSOCK_KIND_CLIENT: i32 = 9;
 pub const HYSOCK_KIND_CALL: i32 = 10;
 /// hysock_timer
 pub const HYSOCK_KIND_TIMER: i32 = 11;
+/// hysock_receiver_config
+pub const HYSOCK_KIND_RECEIVER_CONFIG: i32 = 12;
+/// hysock_receiver
+pub const HYSOCK_KIND_RECEIVER: i32 = 13;
+/// hysock_batch, those that are lent to a callback included
+pub const HYSOCK_KIND_BATCH: i32 = 14;
+/// hysock_producer_config
+pub const HYSOCK_KIND_PRODUCER_CONFIG: i32 = 15;
+/// hysock_producer
+pub const HYSOCK_KIND_PRODUCER: i32 = 16;
 
 /// How many handles of a kind (HYSOCK_KIND_ANY: of all kinds) were made and not freed.
 ///
@@ -64,7 +80,7 @@ pub const HYSOCK_KIND_TIMER: i32 = 11;
 #[unsafe(no_mangle)]
 pub extern "C" fn hysock_handles_live(kind: i32) -> i32 {
     boundary::count(|| {
-        if !(HYSOCK_KIND_ANY..=HYSOCK_KIND_TIMER).contains(&kind) {
+        if kind != HYSOCK_KIND_ANY && kind_name(kind).is_none() {
             return Err(Error::argument(format!(
                 "kind: {kind} is not one of HYSOCK_KIND_*"
             )));
@@ -127,6 +143,11 @@ nouns! {
     Client: hysock_client, client::Client, HYSOCK_KIND_CLIENT;
     Call: hysock_call, client::Call, HYSOCK_KIND_CALL;
     Timer: hysock_timer, runtime::Timer, HYSOCK_KIND_TIMER;
+    ReceiverConfig: hysock_receiver_config, Config<receiver::Config>, HYSOCK_KIND_RECEIVER_CONFIG;
+    Receiver: hysock_receiver, receiver::Receiver, HYSOCK_KIND_RECEIVER;
+    Batch: hysock_batch, Lent, HYSOCK_KIND_BATCH;
+    ProducerConfig: hysock_producer_config, Config<producer::Config>, HYSOCK_KIND_PRODUCER_CONFIG;
+    Producer: hysock_producer, producer::Producer, HYSOCK_KIND_PRODUCER;
 }
 
 impl ConfigNoun for hysock_runtime_config {
@@ -140,6 +161,12 @@ impl ConfigNoun for hysock_server_config {
 }
 impl ConfigNoun for hysock_client_config {
     type Value = client::Config;
+}
+impl ConfigNoun for hysock_receiver_config {
+    type Value = receiver::Config;
+}
+impl ConfigNoun for hysock_producer_config {
+    type Value = producer::Config;
 }
 
 static TABLE: Table<Object> = Table::new();
@@ -186,6 +213,8 @@ pub struct Sent<C>(pub *mut C);
 
 // SAFETY: a handle is a number; nothing is behind it that a thread could reach without the table.
 unsafe impl<C> Send for Sent<C> {}
+// SAFETY: as above.
+unsafe impl<C> Sync for Sent<C> {}
 
 impl<C> Sent<C> {
     pub fn get(&self) -> *mut C {

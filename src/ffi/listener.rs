@@ -98,7 +98,7 @@ pub unsafe extern "C" fn hysock_server_add_listener_fd(
     })
 }
 
-fn adoption(adopt: i32) -> Result<Adopt> {
+pub(super) fn adoption(adopt: i32) -> Result<Adopt> {
     match adopt {
         HYSOCK_ADOPT_OWN => Ok(Adopt::Own),
         HYSOCK_ADOPT_KEEP => Ok(Adopt::Keep),

@@ -70,19 +70,19 @@ pub struct hysock_peer {
     pub groups_state: i32,
     /// How many.
     pub group_count: u32,
-    /// Their gids, good as long as the exchange or the call; NULL when there are none.
+    /// Their gids, good as long as the exchange, the call or the batch; NULL when there are none.
     pub groups: *const u32,
     /// One of HYSOCK_PEER_*, about the label.
     pub label_state: i32,
     /// 0.
     pub reserved: u32,
     /// The label of the system's security module, such as "unconfined" or an SELinux context; good
-    /// as long as the exchange or the call.
+    /// as long as the exchange, the call or the batch.
     pub label: hysock_str,
 }
 
 /// The size of the first version.
-const FIRST: usize = 56;
+pub(super) const FIRST: usize = 56;
 const _: () = assert!(size_of::<hysock_peer>() == FIRST);
 
 pub fn state<T>(known: &Known<T>) -> i32 {
@@ -93,7 +93,7 @@ pub fn state<T>(known: &Known<T>) -> i32 {
     }
 }
 
-fn snapshot(record: &Record) -> Result<hysock_peer> {
+pub(super) fn snapshot(record: &Record) -> Result<hysock_peer> {
     let (peer, groups, label) = (record.peer()?, record.groups()?, record.label()?);
     let mut snapshot = hysock_peer {
         state: state(&peer),

@@ -26,7 +26,12 @@ const TRY: Duration = Duration::from_millis(2);
 
 /// One attempt, which never waits.
 pub fn connect_now(address: &Address) -> Result<OwnedFd> {
-    let socket = open(address, SocketType::STREAM)?;
+    connect_as(SocketType::STREAM, address)
+}
+
+/// The same for a socket of any type.
+pub fn connect_as(kind: SocketType, address: &Address) -> Result<OwnedFd> {
+    let socket = open(address, kind)?;
     attempt(&socket, address).map_err(|errno| error(errno, address))?;
     set_blocking(&socket, address)?;
     Ok(socket)

@@ -31,7 +31,7 @@ pub struct Meter {
 }
 
 /// `recv` into uninitialised memory; EINTR is tried again.
-fn receive(
+pub(super) fn receive(
     fd: BorrowedFd<'_>,
     buf: &mut [MaybeUninit<u8>],
     flags: RecvFlags,
@@ -50,7 +50,7 @@ fn receive(
 const GATHER: usize = 1024;
 
 /// A send that never waits and never raises SIGPIPE.
-fn send(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+pub(super) fn send(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     let one = |bytes: &[u8]| again(|| rustix::net::send(fd, bytes, flags));
     let len = bufs.iter().map(|piece| piece.len()).sum::<usize>();
@@ -83,7 +83,7 @@ pub fn send_away(fd: BorrowedFd<'_>, answer: &[u8]) {
 }
 
 /// Tries a system call again as long as a signal interrupts it.
-fn again<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+pub(super) fn again<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {
         match call() {
             Err(Errno::INTR) => {}

@@ -35,6 +35,9 @@ static char check_dir[64];
 static __thread hysock_error check_error; /* handed over as ERR, printed when a check fails */
 #define ERR (&check_error)
 
+/* Kinds of handles are numbered from 1. */
+#define LAST_KIND HYSOCK_KIND_PRODUCER
+
 #define CHECK(condition)                                                                           \
     ((condition) ? (void)0 : check_fail(__FILE__, __LINE__, "failed: " #condition))
 #define CHECK_INT(actual, expected)                                                                \
@@ -220,7 +223,7 @@ static inline const char *temp_path(char path[108], const char *name) {
 
 /* No handle is left behind. The test's exit status. */
 static inline int check_end(void) {
-    for (int32_t kind = HYSOCK_KIND_ANY; kind <= HYSOCK_KIND_TIMER; kind++) {
+    for (int32_t kind = HYSOCK_KIND_ANY; kind <= LAST_KIND; kind++) {
         int32_t live = hysock_handles_live(kind);
         if (live != 0)
             dprintf(check_fd, "kind %d: %d handles live\n", (int)kind, (int)live);

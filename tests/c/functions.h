@@ -65,6 +65,12 @@ static void ignore_log(int32_t level, hysock_str line, void *userdata) {
     (void)userdata;
 }
 
+static void ignore_batch(hysock_receiver *receiver, hysock_batch *batch, void *userdata) {
+    (void)receiver;
+    (void)batch;
+    (void)userdata;
+}
+
 static void ignore_timer(hysock_timer *timer, void *userdata) {
     (void)timer;
     (void)userdata;
@@ -288,6 +294,97 @@ static hysock_status k_at(void *handle) {
     return hysock_call_header_at(handle, 0, &name, &value);
 }
 FREE(k_free, hysock_call)
+FN(rv_framing, hysock_receiver_config, hysock_receiver_config_set_framing(h, HYSOCK_FRAMING_RAW))
+FN(rv_delim, hysock_receiver_config, hysock_receiver_config_set_delimiter(h, 0))
+FN(rv_delivery, hysock_receiver_config,
+   hysock_receiver_config_set_delivery(h, HYSOCK_DELIVERY_POOL))
+FN(rv_queue, hysock_receiver_config, hysock_receiver_config_set_queue(h, handle))
+FN(rv_message, hysock_receiver_config, hysock_receiver_config_set_max_message(h, 1))
+FN(rv_bytes, hysock_receiver_config, hysock_receiver_config_set_max_bytes(h, 65536))
+FN(rv_share, hysock_receiver_config, hysock_receiver_config_set_max_bytes_per_producer(h, 65536))
+FN(rv_over, hysock_receiver_config, hysock_receiver_config_set_overflow(h, HYSOCK_OVERFLOW_BLOCK))
+FN(rv_conns, hysock_receiver_config, hysock_receiver_config_set_max_connections(h, 1))
+FN(rv_batch, hysock_receiver_config, hysock_receiver_config_set_max_batch(h, 1))
+FN(rv_frame, hysock_receiver_config, hysock_receiver_config_set_frame_timeout(h, 1))
+FN(rv_events, hysock_receiver_config, hysock_receiver_config_set_events(h, true))
+FN(rv_fds, hysock_receiver_config, hysock_receiver_config_set_fds(h, true))
+FREE(rv_free, hysock_receiver_config)
+static hysock_status r_recv(void *handle) {
+    hysock_batch *batch;
+    return hysock_receiver_recv(handle, 1, 0, &batch, ERR);
+}
+static hysock_status r_stats(void *handle) {
+    hysock_receiver_counts counts;
+    return hysock_receiver_stats(handle, &counts, sizeof(counts), ERR);
+}
+static hysock_status r_listen(void *handle) {
+    char path[108];
+    return hysock_receiver_add_listener(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, ERR);
+}
+static hysock_status rt_receiver(void *handle) {
+    hysock_receiver *receiver;
+    return hysock_receiver_new(handle, NULL, &receiver, ERR);
+}
+static hysock_status rt_receive(void *handle) {
+    hysock_receiver *receiver;
+    char path[108];
+    return hysock_receiver_serve(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, NULL, NULL,
+                                 NULL, &receiver, ERR);
+}
+static hysock_status rt_producer(void *handle) {
+    hysock_producer *producer;
+    char path[108];
+    return hysock_producer_new(handle, temp_path(path, "none"), HYSOCK_NTS, NULL, &producer, ERR);
+}
+FN(r_adopt, hysock_receiver, hysock_receiver_add_listener_fd(h, -1, HYSOCK_ADOPT_OWN, NULL, ERR))
+FN(r_active, hysock_receiver, hysock_receiver_add_activated(h, NULL, NULL, ERR))
+FN(r_metrics, hysock_receiver, hysock_receiver_metrics(h, NULL, 0, ERR))
+FN(rv_uidc, hysock_receiver_config, hysock_receiver_config_set_max_connections_per_uid(h, 1))
+static hysock_status b_peer(void *handle) {
+    hysock_peer peer;
+    return hysock_batch_peer(handle, 0, &peer, sizeof(peer), ERR);
+}
+FN(r_fd, hysock_receiver, hysock_receiver_fd(h))
+FN(r_batch, hysock_receiver, hysock_receiver_on_batch(h, ignore_batch, NULL, NULL, ERR))
+FN(r_start, hysock_receiver, hysock_receiver_start(h, ERR))
+FN(r_shutdown, hysock_receiver, hysock_receiver_shutdown(h, 0, ERR))
+FN(r_wait, hysock_receiver, hysock_receiver_wait(h, 0, ERR))
+FREE(r_free, hysock_receiver)
+static hysock_status b_messages(void *handle) {
+    size_t count = 7;
+    return hysock_batch_messages(handle, &count) == NULL && count == 0 ? 0 : 1;
+}
+FN(b_keep, hysock_batch, hysock_batch_keep(h, ERR))
+FN(b_fd, hysock_batch, hysock_batch_take_fd(h, 0))
+FREE(b_free, hysock_batch)
+FN(pc_framing, hysock_producer_config, hysock_producer_config_set_framing(h, HYSOCK_FRAMING_RAW))
+FN(pc_delim, hysock_producer_config, hysock_producer_config_set_delimiter(h, 0))
+FN(pc_message, hysock_producer_config, hysock_producer_config_set_max_message(h, 1))
+FN(pc_queue, hysock_producer_config, hysock_producer_config_set_max_queue(h, 1))
+FN(pc_over, hysock_producer_config, hysock_producer_config_set_overflow(h, HYSOCK_OVERFLOW_BLOCK))
+FN(pc_fds, hysock_producer_config, hysock_producer_config_set_fds(h, true))
+FREE(pc_free, hysock_producer_config)
+static hysock_status p_batch(void *handle) {
+    hysock_slice slice = {"x", 1};
+    size_t sent;
+    return hysock_producer_send_batch(handle, &slice, 1, 0, &sent, ERR);
+}
+static hysock_status p_sendv(void *handle) {
+    hysock_slice slice = {"x", 1};
+    return hysock_producer_sendv(handle, &slice, 1, 0, ERR);
+}
+static hysock_status p_fds(void *handle) {
+    int32_t fd = 0;
+    return hysock_producer_send_fds(handle, "x", 1, &fd, 1, 0, ERR);
+}
+static hysock_status p_stats(void *handle) {
+    hysock_producer_counts counts;
+    return hysock_producer_stats(handle, &counts, sizeof(counts), ERR);
+}
+FN(p_send, hysock_producer, hysock_producer_send(h, "x", 1, 0, ERR))
+FN(p_flush, hysock_producer, hysock_producer_flush(h, HYSOCK_FLUSH_WRITTEN, 0, ERR))
+FN(p_shutdown, hysock_producer, hysock_producer_shutdown(h, 0, NULL, 0, ERR))
+FREE(p_free, hysock_producer)
 
 #define S(fn, kind)                                                                                \
     { #fn, HYSOCK_KIND_##kind, STATUS, fn }
@@ -445,6 +542,56 @@ static const function functions[] = {
     E(k_body, CALL),
     S(k_at, CALL),
     N(k_free, CALL),
+    S(rv_framing, RECEIVER_CONFIG),
+    S(rv_delim, RECEIVER_CONFIG),
+    S(rv_delivery, RECEIVER_CONFIG),
+    S(rv_queue, RECEIVER_CONFIG),
+    S(rv_message, RECEIVER_CONFIG),
+    S(rv_bytes, RECEIVER_CONFIG),
+    S(rv_share, RECEIVER_CONFIG),
+    S(rv_over, RECEIVER_CONFIG),
+    S(rv_conns, RECEIVER_CONFIG),
+    S(rv_batch, RECEIVER_CONFIG),
+    S(rv_frame, RECEIVER_CONFIG),
+    S(rv_events, RECEIVER_CONFIG),
+    S(rv_fds, RECEIVER_CONFIG),
+    N(rv_free, RECEIVER_CONFIG),
+    S(r_recv, RECEIVER),
+    S(r_stats, RECEIVER),
+    S(r_listen, RECEIVER),
+    S(rt_receiver, RUNTIME),
+    S(rt_receive, RUNTIME),
+    S(rt_producer, RUNTIME),
+    S(r_adopt, RECEIVER),
+    S(r_active, RECEIVER),
+    S(r_metrics, RECEIVER),
+    S(rv_uidc, RECEIVER_CONFIG),
+    S(b_peer, BATCH),
+    S(r_fd, RECEIVER),
+    S(r_batch, RECEIVER),
+    S(r_start, RECEIVER),
+    S(r_shutdown, RECEIVER),
+    S(r_wait, RECEIVER),
+    N(r_free, RECEIVER),
+    E(b_messages, BATCH),
+    S(b_keep, BATCH),
+    S(b_fd, BATCH),
+    N(b_free, BATCH),
+    S(pc_framing, PRODUCER_CONFIG),
+    S(pc_delim, PRODUCER_CONFIG),
+    S(pc_message, PRODUCER_CONFIG),
+    S(pc_queue, PRODUCER_CONFIG),
+    S(pc_over, PRODUCER_CONFIG),
+    S(pc_fds, PRODUCER_CONFIG),
+    N(pc_free, PRODUCER_CONFIG),
+    S(p_batch, PRODUCER),
+    S(p_sendv, PRODUCER),
+    S(p_fds, PRODUCER),
+    S(p_stats, PRODUCER),
+    S(p_send, PRODUCER),
+    S(p_flush, PRODUCER),
+    S(p_shutdown, PRODUCER),
+    N(p_free, PRODUCER),
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 

@@ -40,6 +40,7 @@ PROGRAMS = {
     "test_streaming": [(d,) for d in DELIVERIES],
     "test_send_file": [(d,) for d in DELIVERIES],
     "test_upgrade": [(d,) for d in DELIVERIES],
+    "test_messages": [(d,) for d in DELIVERIES],
     "test_fork": [()],
     "test_signals": [()],
     "test_start_faults": [()],

@@ -2,7 +2,7 @@
 #include "functions.h"
 
 /* One of each kind, alive during the whole test, and what was freed. */
-static void *live[HYSOCK_KIND_TIMER + 1];
+static void *live[LAST_KIND + 1];
 static void *freed[64];
 static size_t freed_count;
 static latch drops;
@@ -23,12 +23,14 @@ static void handler(hysock_exchange *exchange, void *userdata) {
 
 static void make(host *h, bool keep) {
     void *made[] = {
-        hysock_runtime_config_new(),
-        hysock_listener_config_new(),
-        hysock_server_config_new(),
-        hysock_client_config_new(),
+        hysock_runtime_config_new(), hysock_listener_config_new(), hysock_server_config_new(),
+        hysock_client_config_new(),  hysock_receiver_config_new(), hysock_producer_config_new(),
     };
     hysock_queue *queue;
+    hysock_receiver *receiver;
+    hysock_producer *producer;
+    hysock_batch *batch;
+    char path[108];
     hysock_server *server;
     CHECK_OK(hysock_queue_new(h->runtime, &queue, ERR));
     CHECK_OK(hysock_server_new(h->runtime, NULL, &server, ERR));
@@ -37,7 +39,18 @@ static void make(host *h, bool keep) {
     hysock_timer *timer;
     CHECK_OK(
         hysock_runtime_after(h->runtime, 3600000, NULL, ignore_timer, NULL, NULL, &timer, ERR));
+    temp_path(path, "messages");
+    CHECK_OK(hysock_receiver_serve(h->runtime, path, HYSOCK_NTS, NULL, NULL, NULL, NULL, &receiver,
+                                   ERR));
+    CHECK_OK(hysock_producer_new(h->runtime, path, HYSOCK_NTS, NULL, &producer, ERR));
+    CHECK_OK(hysock_producer_send(producer, "x", 1, HYSOCK_FOREVER, ERR));
+    CHECK_OK(hysock_receiver_recv(receiver, 1, (uint32_t)check_ms(DEADLINE_MS), &batch, ERR));
     if (keep) {
+        live[HYSOCK_KIND_RECEIVER_CONFIG] = made[4];
+        live[HYSOCK_KIND_PRODUCER_CONFIG] = made[5];
+        live[HYSOCK_KIND_RECEIVER] = receiver;
+        live[HYSOCK_KIND_PRODUCER] = producer;
+        live[HYSOCK_KIND_BATCH] = batch;
         live[HYSOCK_KIND_RUNTIME_CONFIG] = made[0];
         live[HYSOCK_KIND_LISTENER_CONFIG] = made[1];
         live[HYSOCK_KIND_SERVER_CONFIG] = made[2];
@@ -54,12 +67,20 @@ static void make(host *h, bool keep) {
     hysock_listener_config_free(made[1]);
     hysock_server_config_free(made[2]);
     hysock_client_config_free(made[3]);
+    hysock_receiver_config_free(made[4]);
+    hysock_producer_config_free(made[5]);
+    hysock_batch_free(batch);
+    hysock_producer_free(producer);
+    CHECK_OK(hysock_receiver_shutdown(receiver, 0, ERR));
+    WAIT_OK(hysock_receiver_wait, receiver);
+    hysock_receiver_free(receiver);
     hysock_queue_free(queue);
     hysock_server_free(server);
     hysock_call_free(call);
     hysock_client_free(client);
     hysock_timer_free(timer);
-    void *gone[] = {made[0], made[1], made[2], made[3], queue, server, call, client, timer};
+    void *gone[] = {made[0], made[1], made[2], made[3], made[4], made[5],  queue,
+                    server,  call,    client,  timer,   batch,   producer, receiver};
     memcpy(&freed[freed_count], gone, sizeof(gone));
     freed_count += sizeof(gone) / sizeof(gone[0]);
 }
@@ -87,7 +108,7 @@ static void *storm(void *argument) {
             handle = freed[next_random(&state) % freed_count];
             break;
         case 2: {
-            int32_t kind = 1 + (int32_t)(next_random(&state) % HYSOCK_KIND_TIMER);
+            int32_t kind = 1 + (int32_t)(next_random(&state) % LAST_KIND);
             handle = kind == f->kind ? NULL : live[kind];
             break;
         }
@@ -133,6 +154,20 @@ static void second_argument(host *h) {
         hysock_client_config *cc = hysock_client_config_new();
         CHECK_STATUS(hysock_client_config_set_queue(cc, bad), HYSOCK_E_BAD_HANDLE);
         hysock_client_config_free(cc);
+        hysock_receiver *receiver;
+        CHECK_STATUS(hysock_receiver_serve(h->runtime, path, HYSOCK_NTS, bad, ignore_batch, NULL,
+                                           NULL, &receiver, ERR),
+                     HYSOCK_E_BAD_HANDLE);
+        CHECK_STATUS(hysock_receiver_new(h->runtime, bad, &receiver, ERR), HYSOCK_E_BAD_HANDLE);
+        CHECK_STATUS(
+            hysock_receiver_add_listener(live[HYSOCK_KIND_RECEIVER], path, HYSOCK_NTS, bad, ERR),
+            HYSOCK_E_BAD_HANDLE);
+        hysock_producer *producer;
+        CHECK_STATUS(hysock_producer_new(h->runtime, path, HYSOCK_NTS, bad, &producer, ERR),
+                     HYSOCK_E_BAD_HANDLE);
+        hysock_receiver_config *rv = hysock_receiver_config_new();
+        CHECK_STATUS(hysock_receiver_config_set_queue(rv, bad), HYSOCK_E_BAD_HANDLE);
+        hysock_receiver_config_free(rv);
         hysock_call *call = new_call(live[HYSOCK_KIND_CLIENT], "GET", "/");
         CHECK_STATUS(hysock_call_set_parent(call, bad), HYSOCK_E_BAD_HANDLE);
         hysock_call_free(call);
@@ -156,7 +191,7 @@ static void reuse(void) {
 
 /* A token is no address of this process and none that a debugger could take for one. */
 static void tokens(void) {
-    for (int32_t kind = 1; kind <= HYSOCK_KIND_TIMER; kind++) {
+    for (int32_t kind = 1; kind <= LAST_KIND; kind++) {
         uint64_t bits = (uint64_t)(uintptr_t)live[kind];
         CHECK(bits >> 63 & 1 && bits >> 55 & 1);
         CHECK(!(bits >> 56 & 1) && !(bits >> 47 & 1));
@@ -189,7 +224,7 @@ int main(void) {
     for (size_t i = 0; i < FUNCTIONS; i++) {
         for (size_t j = 0; j < freed_count; j++)
             expect(&functions[i], freed[j], HYSOCK_E_BAD_HANDLE);
-        for (int32_t kind = 1; kind <= HYSOCK_KIND_TIMER; kind++)
+        for (int32_t kind = 1; kind <= LAST_KIND; kind++)
             if (kind != functions[i].kind)
                 expect(&functions[i], live[kind], HYSOCK_E_BAD_HANDLE);
         expect(&functions[i], &h, HYSOCK_E_BAD_HANDLE); /* an address */
@@ -214,6 +249,18 @@ int main(void) {
     CHECK_OK(hysock_call_perform(live[HYSOCK_KIND_CALL], ERR));
     hysock_call_free(live[HYSOCK_KIND_CALL]);
     hysock_timer_free(live[HYSOCK_KIND_TIMER]);
+    size_t count;
+    CHECK(memcmp(hysock_batch_messages(live[HYSOCK_KIND_BATCH], &count)->data, "x", 1) == 0);
+    CHECK_INT(count, 1);
+    hysock_batch_free(live[HYSOCK_KIND_BATCH]);
+    hysock_producer_report report;
+    CHECK_OK(hysock_producer_shutdown(live[HYSOCK_KIND_PRODUCER], HYSOCK_FOREVER, &report,
+                                      sizeof(report), ERR));
+    CHECK_INT(report.delivered, 1);
+    hysock_producer_free(live[HYSOCK_KIND_PRODUCER]);
+    hysock_receiver_free(live[HYSOCK_KIND_RECEIVER]);
+    hysock_receiver_config_free(live[HYSOCK_KIND_RECEIVER_CONFIG]);
+    hysock_producer_config_free(live[HYSOCK_KIND_PRODUCER_CONFIG]);
     hysock_client_free(live[HYSOCK_KIND_CLIENT]);
     hysock_server_free(live[HYSOCK_KIND_SERVER]);
     hysock_queue_free(live[HYSOCK_KIND_QUEUE]);

@@ -146,6 +146,138 @@ static void configs(void) {
     REFUSED(hysock_client_config_set_queue(client, NULL));
     hysock_client_config_free(client);
     hysock_client_config_free(NULL);
+
+    REFUSED(hysock_receiver_config_set_framing(NULL, HYSOCK_FRAMING_RAW));
+    REFUSED(hysock_receiver_config_set_delimiter(NULL, 0));
+    REFUSED(hysock_receiver_config_set_delivery(NULL, HYSOCK_DELIVERY_POOL));
+    REFUSED(hysock_receiver_config_set_queue(NULL, NULL));
+    REFUSED(hysock_receiver_config_set_max_message(NULL, 1));
+    REFUSED(hysock_receiver_config_set_max_bytes(NULL, 65536));
+    REFUSED(hysock_receiver_config_set_max_bytes_per_producer(NULL, 65536));
+    REFUSED(hysock_receiver_config_set_overflow(NULL, HYSOCK_OVERFLOW_BLOCK));
+    REFUSED(hysock_receiver_config_set_max_connections(NULL, 1));
+    REFUSED(hysock_receiver_config_set_max_batch(NULL, 1));
+    REFUSED(hysock_receiver_config_set_max_connections_per_uid(NULL, 1));
+    REFUSED(hysock_receiver_config_set_frame_timeout(NULL, 1));
+    REFUSED(hysock_receiver_config_set_events(NULL, true));
+    REFUSED(hysock_receiver_config_set_fds(NULL, true));
+    hysock_receiver_config *receiver = hysock_receiver_config_new();
+    REFUSED(hysock_receiver_config_set_queue(receiver, NULL));
+    REFUSED(hysock_receiver_config_set_framing(receiver, 99));
+    REFUSED(hysock_receiver_config_set_overflow(receiver, HYSOCK_OVERFLOW_FAIL));
+    hysock_receiver_config_free(receiver);
+    hysock_receiver_config_free(NULL);
+
+    REFUSED(hysock_producer_config_set_framing(NULL, HYSOCK_FRAMING_RAW));
+    REFUSED(hysock_producer_config_set_delimiter(NULL, 0));
+    REFUSED(hysock_producer_config_set_max_message(NULL, 1));
+    REFUSED(hysock_producer_config_set_max_queue(NULL, 1));
+    REFUSED(hysock_producer_config_set_overflow(NULL, HYSOCK_OVERFLOW_FAIL));
+    REFUSED(hysock_producer_config_set_fds(NULL, true));
+    hysock_producer_config *producer = hysock_producer_config_new();
+    REFUSED(hysock_producer_config_set_framing(producer, 99));
+    REFUSED(hysock_producer_config_set_overflow(producer, 99));
+    hysock_producer_config_free(producer);
+    hysock_producer_config_free(NULL);
+}
+
+static void no_batch(hysock_receiver *receiver, hysock_batch *batch, void *userdata) {
+    (void)receiver;
+    (void)batch;
+    (void)userdata;
+    CHECK(!"a refused batch callback was called");
+}
+
+static void receiver(hysock_runtime *runtime) {
+    hysock_receiver *receiver = NULL;
+    hysock_batch *batch = NULL;
+    hysock_receiver_counts counts;
+    char path[108];
+    temp_path(path, "receiver");
+    REFUSED_DROP(hysock_receiver_serve(NULL, path, HYSOCK_NTS, NULL, no_batch, &drops, count_drop,
+                                       &receiver, ERR));
+    REFUSED_DROP(hysock_receiver_serve(runtime, NULL, 0, NULL, no_batch, &drops, count_drop,
+                                       &receiver, ERR));
+    REFUSED_DROP(hysock_receiver_serve(runtime, path, HYSOCK_NTS, NULL, no_batch, &drops,
+                                       count_drop, NULL, NULL));
+    REFUSED(hysock_receiver_new(NULL, NULL, &receiver, ERR));
+    REFUSED(hysock_receiver_new(runtime, NULL, NULL, ERR));
+    REFUSED(hysock_receiver_add_listener(NULL, path, HYSOCK_NTS, NULL, ERR));
+    REFUSED_DROP(hysock_receiver_on_batch(NULL, no_batch, &drops, count_drop, NULL));
+    REFUSED(hysock_receiver_start(NULL, ERR));
+    REFUSED(hysock_receiver_add_listener_fd(NULL, -1, HYSOCK_ADOPT_OWN, NULL, ERR));
+    REFUSED(hysock_receiver_add_activated(NULL, NULL, NULL, ERR));
+    REFUSED(hysock_receiver_metrics(NULL, NULL, 0, ERR));
+    REFUSED(hysock_receiver_shutdown(NULL, 0, NULL));
+    REFUSED(hysock_receiver_wait(NULL, 0, ERR));
+    REFUSED(hysock_receiver_recv(NULL, 1, 0, &batch, ERR));
+    REFUSED(hysock_receiver_fd(NULL));
+    REFUSED(hysock_receiver_stats(NULL, &counts, sizeof(counts), ERR));
+    hysock_receiver_free(NULL);
+    CHECK(access(path, F_OK) != 0);
+
+    CHECK_OK(hysock_receiver_new(runtime, NULL, &receiver, ERR));
+    REFUSED(hysock_receiver_add_listener(receiver, NULL, 0, NULL, NULL));
+    REFUSED_DROP(hysock_receiver_on_batch(receiver, NULL, &drops, count_drop, NULL));
+    REFUSED(hysock_receiver_recv(receiver, 1, 0, NULL, ERR));
+    REFUSED(hysock_receiver_recv(receiver, 0, 0, &batch, ERR));
+    REFUSED(hysock_receiver_stats(receiver, NULL, sizeof(counts), ERR));
+    REFUSED(hysock_receiver_stats(receiver, &counts, 8, ERR));
+    REFUSED(hysock_receiver_metrics(receiver, NULL, 1, ERR));
+    REFUSED(hysock_receiver_add_listener_fd(receiver, -1, HYSOCK_ADOPT_OWN, NULL, ERR));
+    CHECK_STATUS(hysock_receiver_start(receiver, ERR), HYSOCK_E_STATE);
+    hysock_receiver_free(receiver);
+
+    size_t count = 1;
+    CHECK(hysock_batch_messages(NULL, &count) == NULL);
+    CHECK_INT(count, 0);
+    CHECK(hysock_batch_messages(NULL, NULL) == NULL);
+    REFUSED(hysock_batch_keep(NULL, ERR));
+    hysock_peer peer;
+    REFUSED(hysock_batch_take_fd(NULL, 0));
+    REFUSED(hysock_batch_peer(NULL, 0, &peer, sizeof(peer), ERR));
+    REFUSED(hysock_batch_peer(NULL, 0, NULL, 0, ERR));
+    hysock_batch_free(NULL);
+}
+
+static void producer(hysock_runtime *runtime) {
+    hysock_producer *producer = NULL;
+    hysock_producer_counts counts;
+    hysock_producer_report report;
+    hysock_slice slice = {NULL, 1};
+    size_t sent = 1;
+    int32_t fd = -1;
+    char path[108];
+    temp_path(path, "receiver");
+    REFUSED(hysock_producer_new(NULL, path, HYSOCK_NTS, NULL, &producer, ERR));
+    REFUSED(hysock_producer_new(runtime, NULL, 0, NULL, &producer, ERR));
+    REFUSED(hysock_producer_new(runtime, path, HYSOCK_NTS, NULL, NULL, ERR));
+    REFUSED(hysock_producer_send(NULL, "x", 1, 0, ERR));
+    REFUSED(hysock_producer_send_batch(NULL, &slice, 1, 0, &sent, ERR));
+    REFUSED(hysock_producer_sendv(NULL, &slice, 1, 0, ERR));
+    REFUSED(hysock_producer_send_fds(NULL, "x", 1, &fd, 1, 0, ERR));
+    REFUSED(hysock_producer_flush(NULL, HYSOCK_FLUSH_READ, 0, ERR));
+    REFUSED(hysock_producer_shutdown(NULL, 0, &report, sizeof(report), ERR));
+    REFUSED(hysock_producer_stats(NULL, &counts, sizeof(counts), ERR));
+    hysock_producer_free(NULL);
+
+    CHECK_OK(hysock_producer_new(runtime, path, HYSOCK_NTS, NULL, &producer, ERR));
+    REFUSED(hysock_producer_send(producer, NULL, 1, 0, NULL));
+    REFUSED(hysock_producer_send(producer, "x", HYSOCK_NTS, 0, ERR));
+    REFUSED(hysock_producer_send_batch(producer, NULL, 1, 0, &sent, ERR));
+    REFUSED(hysock_producer_send_batch(producer, &slice, 1, 0, &sent, ERR));
+    CHECK_INT(sent, 0);
+    REFUSED(hysock_producer_send_batch(producer, &slice, 1, 0, NULL, ERR));
+    REFUSED(hysock_producer_sendv(producer, NULL, 1, 0, ERR));
+    REFUSED(hysock_producer_sendv(producer, &slice, 1, 0, ERR));
+    REFUSED(hysock_producer_send_fds(producer, "x", 1, NULL, 1, 0, ERR));
+    REFUSED(hysock_producer_send_fds(producer, "x", 1, &fd, 1, 0, ERR));
+    REFUSED(hysock_producer_send_fds(producer, "x", 1, &fd, 0, 0, ERR));
+    REFUSED(hysock_producer_flush(producer, 0, 0, ERR));
+    REFUSED(hysock_producer_shutdown(producer, 0, &report, 8, ERR));
+    REFUSED(hysock_producer_stats(producer, NULL, sizeof(counts), ERR));
+    REFUSED(hysock_producer_stats(producer, &counts, 8, ERR));
+    hysock_producer_free(producer);
 }
 
 static void runtime(hysock_runtime *runtime) {
@@ -456,6 +588,8 @@ int main(void) {
     host_start(&h, POOL, handler, NULL);
     runtime(h.runtime);
     server(h.runtime);
+    receiver(h.runtime);
+    producer(h.runtime);
     address();
     client(h.runtime, h.path);
     LATCH_AWAIT(&handled, 1);

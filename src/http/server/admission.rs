@@ -10,15 +10,15 @@ use crate::limits::{REFUSED_CONNECTIONS, REFUSED_LOG_PAUSE, UNLIMITED};
 use crate::runtime::Level;
 use crate::runtime::io_thread::IoThread;
 use crate::socket::listener::Listener;
-use crate::socket::peer::{Known, Record};
+use crate::socket::peer::Record;
 use crate::socket::policy::{Allow, Rule};
 use crate::socket::stream;
+use crate::socket::users::{User, Users};
 use http::Request;
 use hyper::body::Incoming;
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Why somebody is sent away.
@@ -61,56 +61,14 @@ impl Refused {
 /// What a server keeps about who comes in.
 #[derive(Default)]
 pub struct Admission {
-    /// The users that have connections, by uid.
-    users: Mutex<BTreeMap<u32, Arc<User>>>,
+    users: Users,
     /// Refused connections that stay until they have read why.
     refused: AtomicUsize,
     forbidden: Burst,
     overload: Burst,
 }
 
-/// One user's share of a server.
-#[derive(Debug)]
-pub struct User {
-    uid: u32,
-    connections: AtomicU64,
-    /// Requests without an answer; counted while there is a limit.
-    pub requests: AtomicU64,
-}
-
-/// Stands for the users that the kernel does not know.
-const NOBODY: u32 = u32::MAX;
-
 impl Admission {
-    fn users(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<User>>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts one more connection of a user; `Err` when it would be beyond `most`.
-    fn join(&self, uid: u32, most: u64) -> Result<Arc<User>, Refused> {
-        let mut users = self.users();
-        let user = users.entry(uid).or_insert_with(|| {
-            Arc::new(User {
-                uid,
-                connections: AtomicU64::new(0),
-                requests: AtomicU64::new(0),
-            })
-        });
-        // Written under the lock only.
-        if most != UNLIMITED && user.connections.load(Ordering::Relaxed) >= most {
-            return Err(Refused::Connections);
-        }
-        user.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(user.clone())
-    }
-
-    fn leave(&self, user: &User) {
-        let mut users = self.users();
-        if user.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
-            users.remove(&user.uid);
-        }
-    }
-
     /// Whether one more of the refused may stay until it has sent its request and read the answer.
     fn may_wait(&self) -> bool {
         let more = |n| (n < REFUSED_CONNECTIONS).then_some(n + 1);
@@ -214,7 +172,7 @@ impl Drop for Place {
         let admission = &self.server.admission;
         match &self.standing {
             Ok(user) => {
-                admission.leave(user);
+                admission.users.leave(user);
                 self.server.connection_ended();
             }
             Err(_) => {
@@ -252,11 +210,10 @@ impl Server {
         if !of_listener || !config.allow.admits(peer) {
             return Err(Refused::Forbidden);
         }
-        let uid = match peer.peer() {
-            Ok(Known::Known(known)) => known.uid,
-            _ => NOBODY,
-        };
-        self.admission.join(uid, config.max_connections_per_uid)
+        let users = &self.admission.users;
+        users
+            .join(peer, config.max_connections_per_uid)
+            .ok_or(Refused::Connections)
     }
 
     /// Says in the log, now and then, that `what` was refused.

@@ -1,8 +1,8 @@
 //! Requests without an answer, or with one that is still being written, as the limits count them.
 
-use super::admission::User;
 use super::link::Link;
 use crate::limits::UNLIMITED;
+use crate::socket::users::User;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,7 +1,7 @@
 //! What the parts of one connection share.
 
 use super::access::Trace;
-use super::admission::{Place, Refused, User};
+use super::admission::{Place, Refused};
 use super::answer::{Answer, Stage};
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
@@ -16,6 +16,7 @@ use crate::limits;
 use crate::runtime::delivery::Strand;
 use crate::socket::peer::Record;
 use crate::socket::stream::ServerStream;
+use crate::socket::users::User;
 use http::{Request, StatusCode, request};
 use rustix::net::Shutdown;
 use std::cell::{Cell, RefCell};

@@ -6,7 +6,7 @@ use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::Level;
 use crate::runtime::io_thread::Post;
 use crate::socket::address::Address;
-use crate::socket::listener::activation::{self, Passed};
+use crate::socket::listener::activation;
 use crate::socket::listener::{self, Adopt, Listener, ListenerOptions};
 use rustix::net::SocketType;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -49,52 +49,18 @@ impl Server {
     pub fn add_activated(&self, name: Option<&[u8]>, options: &ListenerOptions) -> Result<usize> {
         self.check()?;
         self.check_new(&self.state(), BEFORE_START)?;
-        let mut taken: Vec<(Passed, OwnedFd)> = activation::passed()?
-            .into_iter()
-            .filter(|passed| name.is_none_or(|name| passed.name == name))
-            .filter_map(|passed| passed.take().map(|fd| (passed, fd)))
-            .collect();
-        let mut unfit = None;
-        for (passed, fd) in std::mem::take(&mut taken) {
-            match listener::check(fd.as_fd(), SocketType::STREAM) {
-                Ok(()) => taken.push((passed, fd)),
-                Err(error) => {
-                    passed.give_back(fd);
-                    self.log_unfit(&passed, &error);
-                    unfit.get_or_insert(error);
-                }
-            }
-        }
-        if let (Some(_), Some(error)) = (name, unfit) {
-            for (passed, fd) in taken {
-                passed.give_back(fd);
-            }
-            return Err(error);
-        }
-        let mut listeners = Vec::new();
-        let mut taken = taken.into_iter();
-        for (_, fd) in taken.by_ref() {
-            match Listener::adopt(fd, Adopt::Keep, options) {
-                Ok(listener) => listeners.push(Arc::new(listener)),
-                Err(error) => {
-                    taken.for_each(|(passed, fd)| passed.give_back(fd));
-                    return Err(error);
-                }
-            }
-        }
+        let taken = activation::take(name, SocketType::STREAM, |passed, error| {
+            let log = self.runtime.log();
+            log.write(Level::Info, || activation::left_alone(passed, error));
+        })?;
+        let adopt = |fd| Listener::adopt(fd, Adopt::Keep, options).map(Arc::new);
+        let listeners = taken.into_iter().map(adopt).collect::<Result<Vec<_>>>()?;
         // All of them, or none.
         let count = listeners.len();
         let mut state = self.state();
         self.check_new(&state, BEFORE_START)?;
         state.listeners.extend(listeners);
         Ok(count)
-    }
-
-    fn log_unfit(&self, passed: &Passed, error: &Error) {
-        self.runtime.log().write(Level::Info, || {
-            let name = String::from_utf8_lossy(&passed.name);
-            format!("the passed socket \"{name}\" was left alone: {error}")
-        });
     }
 
     /// Serves one connection that is there already; before or after the start.

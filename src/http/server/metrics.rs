@@ -1,7 +1,7 @@
-//! A server's numbers as text for Prometheus (exposition format 0.0.4).
+//! A server's numbers as text for Prometheus.
 
 use super::stats::Counts;
-use std::fmt::Write;
+use crate::metrics::Metrics;
 
 /// Name, meaning, and where the number is.
 type Metric = (&'static str, &'static str, fn(&Counts) -> u64);
@@ -82,44 +82,28 @@ const METRICS: &[Metric] = &[
 
 impl Counts {
     pub fn to_prometheus(&self) -> String {
-        let mut text = String::with_capacity(4096);
+        let mut metrics = Metrics::new("hysock_server_");
         for (name, help, get) in METRICS {
-            head(&mut text, name, help);
-            line(&mut text, name, "", get(self));
+            metrics.add(name, help, get(self));
         }
         let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         let name = "answers_total";
-        head(&mut text, name, "Answers by the class of their status.");
+        metrics.head(name, "Answers by the class of their status.");
         for (class, count) in classes.iter().zip(self.answers) {
-            line(&mut text, name, &format!("{{class=\"{class}\"}}"), count);
+            metrics.line(name, &format!("{{class=\"{class}\"}}"), count);
         }
         let name = "timeouts_total";
-        head(&mut text, name, "Deadlines passed, by what was waited for.");
+        metrics.head(name, "Deadlines passed, by what was waited for.");
         for (of, count) in [
             ("head", self.timeouts_head),
             ("idle", self.timeouts_idle),
             ("progress", self.timeouts_progress),
             ("handler", self.timeouts_handler),
         ] {
-            line(&mut text, name, &format!("{{of=\"{of}\"}}"), count);
+            metrics.line(name, &format!("{{of=\"{of}\"}}"), count);
         }
-        text
+        metrics.into_text()
     }
-}
-
-fn head(text: &mut String, name: &str, help: &str) {
-    // What only grows ends in _total, by convention.
-    let kind = match name.ends_with("_total") {
-        true => "counter",
-        false => "gauge",
-    };
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "# HELP hysock_server_{name} {help}");
-    let _ = writeln!(text, "# TYPE hysock_server_{name} {kind}");
-}
-
-fn line(text: &mut String, name: &str, labels: &str, value: u64) {
-    let _ = writeln!(text, "hysock_server_{name}{labels} {value}");
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use super::super::address::scratch::{Scratch, own_thread, until_in, without_righ
 use super::*;
 use crate::error::Status;
 use rustix::fs::OFlags;
+use rustix::net::SocketType;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::sync::mpsc::channel;

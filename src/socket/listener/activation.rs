@@ -2,9 +2,11 @@
 //! read and stays as it is.
 
 use super::super::sys;
+use super::check;
 use crate::error::{Error, Result};
+use rustix::net::SocketType;
 use std::ffi::OsString;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,11 +24,11 @@ static TAKEN: [AtomicU64; MOST / 64] = [const { AtomicU64::new(0) }; MOST / 64];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passed {
     fd: RawFd,
-    pub name: Vec<u8>,
+    name: Vec<u8>,
 }
 
 /// What this process was passed.
-pub fn passed() -> Result<Vec<Passed>> {
+fn passed() -> Result<Vec<Passed>> {
     parse(std::process::id(), |name| std::env::var_os(name))
 }
 
@@ -68,6 +70,44 @@ fn parse(pid: u32, variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Pa
         .collect())
 }
 
+/// Takes the sockets that were passed under this name, or all on which a listener of `kind` can be. `unfit`
+/// hears of each that is none; asked for by name, that is an error, and none is taken.
+pub fn take(
+    name: Option<&[u8]>,
+    kind: SocketType,
+    mut unfit: impl FnMut(&Passed, &Error),
+) -> Result<Vec<OwnedFd>> {
+    let mut taken: Vec<(Passed, OwnedFd)> = passed()?
+        .into_iter()
+        .filter(|passed| name.is_none_or(|name| passed.name == name))
+        .filter_map(|passed| passed.take().map(|fd| (passed, fd)))
+        .collect();
+    let mut first = None;
+    for (passed, fd) in std::mem::take(&mut taken) {
+        match check(fd.as_fd(), kind) {
+            Ok(()) => taken.push((passed, fd)),
+            Err(error) => {
+                passed.give_back(fd);
+                unfit(&passed, &error);
+                first.get_or_insert(error);
+            }
+        }
+    }
+    if let (Some(_), Some(error)) = (name, first) {
+        for (passed, fd) in taken {
+            passed.give_back(fd);
+        }
+        return Err(error);
+    }
+    Ok(taken.into_iter().map(|(_, fd)| fd).collect())
+}
+
+/// The log line about one that does not fit.
+pub fn left_alone(passed: &Passed, error: &Error) -> String {
+    let name = String::from_utf8_lossy(&passed.name);
+    format!("the passed socket \"{name}\" was left alone: {error}")
+}
+
 fn bit(fd: RawFd) -> Option<(&'static AtomicU64, u64)> {
     let index = usize::try_from(fd - FIRST)
         .ok()
@@ -82,7 +122,7 @@ pub fn mark(fd: RawFd) -> bool {
 
 impl Passed {
     /// Takes the descriptor; `None` when it was taken before or is not open.
-    pub fn take(&self) -> Option<OwnedFd> {
+    fn take(&self) -> Option<OwnedFd> {
         if mark(self.fd) {
             return None;
         }
@@ -91,7 +131,7 @@ impl Passed {
     }
 
     /// Undoes [`Passed::take`].
-    pub fn give_back(&self, fd: OwnedFd) {
+    fn give_back(&self, fd: OwnedFd) {
         let number = fd.into_raw_fd();
         if let Some((word, bit)) = bit(number) {
             word.fetch_and(!bit, Ordering::AcqRel);

@@ -2,6 +2,7 @@
 
 use super::super::address::{Address, failure, sibling, split};
 use super::super::lock::{FileLock, creation_error};
+use super::super::packet;
 use super::file::{SocketFile, cannot_remove, cannot_replace, shown};
 use super::probe::{self, Occupant};
 use super::{ListenerOptions, Stale};
@@ -10,7 +11,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,11 @@ impl Binding<'_> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, self.kind, flags, None)
             .map_err(|errno| self.system(errno, "cannot make a socket for"))?;
+        if self.kind == SocketType::DGRAM {
+            // From the first datagram on.
+            packet::tell_senders(socket.as_fd())
+                .map_err(|errno| self.system(errno, "cannot ask for the senders of"))?;
+        }
         let file = match self.address.path() {
             Some(path) => Some(self.bind_path(&socket, path)?),
             None => {

@@ -26,6 +26,16 @@ impl Record {
         }
     }
 
+    /// Of a sender whom a datagram names; more than that it does not say.
+    pub fn of(peer: Known<Peer>) -> Record {
+        Record {
+            socket: Weak::new(),
+            peer: OnceLock::from(peer),
+            groups: OnceLock::from(Known::Unsupported),
+            label: OnceLock::from(Known::Unsupported),
+        }
+    }
+
     pub fn peer(&self) -> Result<Known<Peer>> {
         self.once(&self.peer, |fd| Peer::of(fd))
             .map(|known| known.copied().unwrap_or(Known::Gone))

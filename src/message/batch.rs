@@ -1,0 +1,235 @@
+//! Some messages that were received together, in one piece of memory.
+
+use super::funnel::{Funnel, charge};
+use super::source::Source;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One message of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    pub offset: usize,
+    pub len: usize,
+    /// Which of the batch's sources.
+    source: u32,
+    pub flags: u32,
+    /// The message's number among its producer's, from 0; of an event its code.
+    pub sequence: u64,
+}
+
+/// Messages, their bytes one after another, and who sent them.
+#[derive(Default)]
+pub struct Content {
+    data: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Those before were split off.
+    first: usize,
+    sources: Vec<Arc<Source>>,
+    fds: Vec<(usize, Vec<OwnedFd>)>,
+}
+
+impl Content {
+    /// One message that has memory of its own.
+    pub fn of(source: &Arc<Source>, data: Vec<u8>, flags: u32, sequence: u64) -> Content {
+        let entry = Entry {
+            offset: 0,
+            len: data.len(),
+            source: 0,
+            flags,
+            sequence,
+        };
+        Content {
+            data,
+            entries: vec![entry],
+            sources: vec![source.clone()],
+            ..Content::default()
+        }
+    }
+
+    pub fn push(&mut self, source: &Arc<Source>, data: &[u8], flags: u32, sequence: u64) {
+        let same = self
+            .sources
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, source));
+        if !same {
+            self.sources.push(source.clone());
+        }
+        self.entries.push(Entry {
+            offset: self.data.len(),
+            len: data.len(),
+            source: self.sources.len() as u32 - 1,
+            flags,
+            sequence,
+        });
+        self.data.extend_from_slice(data);
+    }
+
+    /// Descriptors of the last message.
+    pub fn attach(&mut self, fds: Vec<OwnedFd>) {
+        if !fds.is_empty() {
+            self.fds.push((self.entries.len() - 1, fds));
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.first
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Messages and their bytes, events aside.
+    pub fn tally(&self) -> (u64, u64) {
+        let entries = self.entries[self.first..].iter();
+        let messages = entries.filter(|e| e.flags & super::EVENTS == 0);
+        messages.fold((0, 0), |(n, bytes), e| (n + 1, bytes + e.len as u64))
+    }
+
+    pub fn has_room(&self, len: usize, most: usize) -> bool {
+        self.data.len() + len <= most && self.sources.len() < u32::MAX as usize
+    }
+
+    /// Whether most of its memory is unused: a holder would keep far more than it was charged for.
+    pub fn is_spacious(&self) -> bool {
+        self.data.capacity() > 4 * self.data.len() + 4096 || self.first > 0
+    }
+
+    pub fn is_standard(&self, size: usize) -> bool {
+        self.data.capacity() <= 2 * size
+    }
+
+    /// Takes the first `count` messages out, in memory of their own size.
+    pub fn split(&mut self, count: usize) -> Content {
+        let range = self.first..self.first + count;
+        let entries = &self.entries[range.clone()];
+        let len = entries.iter().map(|entry| entry.len).sum();
+        let mut content = Content {
+            data: Vec::with_capacity(len),
+            entries: Vec::with_capacity(count),
+            ..Content::default()
+        };
+        for entry in entries {
+            let source = &self.sources[entry.source as usize];
+            let data = &self.data[entry.offset..entry.offset + entry.len];
+            content.push(source, data, entry.flags, entry.sequence);
+        }
+        while self
+            .fds
+            .first()
+            .is_some_and(|(index, _)| *index < range.end)
+        {
+            let (index, fds) = self.fds.remove(0);
+            content.fds.push((index - range.start, fds));
+        }
+        self.first = range.end;
+        content
+    }
+
+    /// Drops the first message, whatever events are before it; what it cost.
+    pub fn drop_first(&mut self) -> Option<u64> {
+        let left = &mut self.entries[self.first..];
+        let index = left.iter().position(|e| e.flags & super::EVENTS == 0)?;
+        left[..=index].rotate_right(1);
+        let entry = left[0];
+        let index = self.first + index;
+        self.fds.retain(|(of, _)| *of != index);
+        self.first += 1;
+        let cost = charge(entry.len);
+        self.sources[entry.source as usize].release(cost);
+        Some(cost)
+    }
+
+    pub fn clear(&mut self) {
+        self.data.clear();
+        self.entries.clear();
+        self.sources.clear();
+        self.fds.clear();
+        self.first = 0;
+    }
+
+    /// Gives every source its bytes back; what they were in all.
+    pub fn release(&mut self) -> u64 {
+        let mut total = 0;
+        let mut entries = self.entries[self.first..].iter().peekable();
+        while let Some(entry) = entries.next() {
+            let mut cost = charge(entry.len);
+            while let Some(next) = entries.next_if(|next| next.source == entry.source) {
+                cost += charge(next.len);
+            }
+            self.sources[entry.source as usize].release(cost);
+            total += cost;
+        }
+        total
+    }
+}
+
+/// Some messages; their bytes are given back to the receiver's budget when it is dropped.
+pub struct Batch {
+    content: Mutex<Content>,
+    funnel: Arc<Funnel>,
+}
+
+impl Batch {
+    pub(super) fn new(content: Content, funnel: Arc<Funnel>) -> Batch {
+        Batch {
+            content: Mutex::new(content),
+            funnel,
+        }
+    }
+
+    /// Runs `f` with each message: its place, its producer's number and its bytes, which stay where they
+    /// are as long as the batch lives.
+    pub fn each(&self, mut f: impl FnMut(&Entry, &Arc<Source>, &[u8])) {
+        let content = self.content();
+        for entry in &content.entries[content.first..] {
+            let source = &content.sources[entry.source as usize];
+            f(
+                entry,
+                source,
+                &content.data[entry.offset..entry.offset + entry.len],
+            );
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.content().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The producer of message number `index`.
+    pub fn source(&self, index: usize) -> Option<Arc<Source>> {
+        let content = self.content();
+        let entry = content.entries[content.first..].get(index)?;
+        Some(content.sources[entry.source as usize].clone())
+    }
+
+    /// The next descriptor that came with message number `index`.
+    pub fn take_fd(&self, index: usize) -> Option<OwnedFd> {
+        let mut content = self.content();
+        let at = content.first + index;
+        let (_, fds) = content
+            .fds
+            .iter_mut()
+            .find(|(of, fds)| *of == at && !fds.is_empty())?;
+        Some(fds.remove(0))
+    }
+
+    fn content(&self) -> std::sync::MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let content = std::mem::take(
+            self.content
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.funnel.give_back(content);
+    }
+}

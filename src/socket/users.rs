@@ -1,0 +1,58 @@
+//! Each user's share of connections.
+
+use super::peer::{Known, Record};
+use crate::limits::UNLIMITED;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The users that have connections, by uid.
+#[derive(Debug, Default)]
+pub struct Users(Mutex<BTreeMap<u32, Arc<User>>>);
+
+/// One user's share.
+#[derive(Debug)]
+pub struct User {
+    uid: u32,
+    connections: AtomicU64,
+    /// Requests without an answer; counted while there is a limit.
+    pub requests: AtomicU64,
+}
+
+/// Stands for the users that the kernel does not know.
+const NOBODY: u32 = u32::MAX;
+
+impl Users {
+    fn users(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<User>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more connection of a user; `None` when it would be beyond `most`.
+    pub fn join(&self, peer: &Record, most: u64) -> Option<Arc<User>> {
+        let uid = match peer.peer() {
+            Ok(Known::Known(known)) => known.uid,
+            _ => NOBODY,
+        };
+        let mut users = self.users();
+        let user = users.entry(uid).or_insert_with(|| {
+            Arc::new(User {
+                uid,
+                connections: AtomicU64::new(0),
+                requests: AtomicU64::new(0),
+            })
+        });
+        // Written under the lock only.
+        if most != UNLIMITED && user.connections.load(Ordering::Relaxed) >= most {
+            return None;
+        }
+        user.connections.fetch_add(1, Ordering::Relaxed);
+        Some(user.clone())
+    }
+
+    pub fn leave(&self, user: &User) {
+        let mut users = self.users();
+        if user.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            users.remove(&user.uid);
+        }
+    }
+}
