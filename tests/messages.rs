@@ -7,7 +7,7 @@ use hysock::message::{Framing, Overflow, flags};
 use hysock::runtime::{self, Runtime};
 use hysock::socket::Kind;
 use hysock::socket::address::Address;
-use hysock::socket::listener::ListenerOptions;
+use hysock::socket::listener::{Adopt, ListenerOptions};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
@@ -541,4 +541,94 @@ fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split('.').map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[test]
+fn a_socket_of_somebody_elses_stays_as_it_is() {
+    let runtime = runtime();
+    let folder = Folder::new();
+    let listener = std::os::unix::net::UnixListener::bind(folder.path()).unwrap();
+    let receiver = Receiver::new(&runtime, &receiver::Config::default()).unwrap();
+    let options = ListenerOptions::default();
+    let copy = listener.try_clone().unwrap();
+    receiver
+        .add_listener_fd(copy.into(), Adopt::Keep, &options)
+        .unwrap();
+    let wrong = UnixDatagram::unbound().unwrap();
+    let refused = receiver.add_listener_fd(wrong.into(), Adopt::Keep, &options);
+    assert_eq!(refused.unwrap_err().status, Status::WrongType);
+    receiver.start().unwrap();
+    let mut stream = UnixStream::connect(folder.path()).unwrap();
+    stream.write_all(b"\0\0\0\x03yes").unwrap();
+    assert_eq!(texts(pull(&receiver, 1)), ["yes"]);
+    receiver.shutdown(SOON).unwrap();
+    receiver.wait(SOON).unwrap();
+    // Who comes later waits for whoever accepts next.
+    let mut later = UnixStream::connect(folder.path()).unwrap();
+    later.write_all(b"later").unwrap();
+    listener.set_nonblocking(false).unwrap();
+    let mut text = [0; 5];
+    listener.accept().unwrap().0.read_exact(&mut text).unwrap();
+    assert_eq!(&text, b"later");
+    end(&runtime);
+}
+
+#[test]
+fn an_adopted_datagram_socket_knows_its_senders() {
+    let runtime = runtime();
+    let folder = Folder::new();
+    let socket = UnixDatagram::bind(folder.path()).unwrap();
+    let config = receiver::Config {
+        kind: Kind::Datagram,
+        ..receiver::Config::default()
+    };
+    let receiver = Receiver::new(&runtime, &config).unwrap();
+    let options = ListenerOptions::default();
+    receiver
+        .add_listener_fd(socket.into(), Adopt::Own, &options)
+        .unwrap();
+    receiver.start().unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.send_to(b"hello", folder.path()).unwrap();
+    let batch = receiver.recv(1, SOON).unwrap();
+    let source = batch.source(0).unwrap();
+    let peer = source.peer.peer().unwrap().known().unwrap();
+    assert_eq!(peer.pid, Some(std::process::id()));
+    assert!(batch.source(1).is_none() && batch.source(usize::MAX).is_none());
+    drop(batch);
+    receiver.shutdown(SOON).unwrap();
+    receiver.wait(SOON).unwrap();
+    assert!(!folder.path().exists());
+    end(&runtime);
+}
+
+#[test]
+fn one_user_has_a_share_of_the_connections() {
+    let runtime = runtime();
+    let folder = Folder::new();
+    let config = receiver::Config {
+        max_connections_per_uid: 2,
+        ..receiver::Config::default()
+    };
+    let receiver = pulling(&runtime, &folder, &config);
+    let connect = || {
+        let mut stream = UnixStream::connect(folder.path()).unwrap();
+        stream.set_read_timeout(SOON).unwrap();
+        stream.write_all(b"\0\0\0\x02in").ok();
+        stream
+    };
+    let one = connect();
+    let _two = connect();
+    assert_eq!(texts(pull(&receiver, 2)), ["in", "in"]);
+    let mut three = connect();
+    // Closed with the message unread: a reset, or an end when it came before the message.
+    assert!(!matches!(three.read(&mut [0]), Ok(1)));
+    assert_eq!(receiver.counts().overload, 1);
+    drop(one);
+    while receiver.counts().producers > 1 {
+        std::thread::yield_now();
+    }
+    let _four = connect();
+    assert_eq!(texts(pull(&receiver, 1)), ["in"]);
+    end(&runtime);
 }

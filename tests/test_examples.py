@@ -42,6 +42,9 @@ PROGRAMS = {
     "receiver",
     "producer",
     "funnel",
+    "log_collector",
+    "statsd_sink",
+    "fd_pass",
 }
 DELIVERIES = ["pool", "inline", "queue"]
 

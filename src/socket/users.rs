@@ -56,3 +56,40 @@ impl Users {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::peer::Peer;
+
+    fn user(uid: u32) -> Record {
+        let (gid, pid) = (1, None);
+        Record::of(Known::Known(Peer { uid, gid, pid }))
+    }
+
+    #[test]
+    fn a_user_has_a_share_and_is_forgotten_with_the_last_connection() {
+        let users = Users::default();
+        let one = users.join(&user(1), 2).unwrap();
+        let again = users.join(&user(1), 2).unwrap();
+        assert!(Arc::ptr_eq(&one, &again));
+        assert!(users.join(&user(1), 2).is_none());
+        assert!(users.join(&user(2), 2).is_some(), "somebody else's share");
+        assert!(users.join(&user(1), UNLIMITED).is_some());
+        for _ in 0..2 {
+            users.leave(&one);
+        }
+        assert!(users.join(&user(1), 2).is_some());
+        users.leave(&one);
+        users.leave(&one);
+        assert!(!users.users().contains_key(&1));
+        assert!(users.users().contains_key(&2));
+    }
+
+    #[test]
+    fn those_whom_nobody_knows_share_one_share() {
+        let users = Users::default();
+        assert!(users.join(&Record::of(Known::Gone), 1).is_some());
+        assert!(users.join(&Record::of(Known::Unsupported), 1).is_none());
+    }
+}

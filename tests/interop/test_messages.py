@@ -330,3 +330,43 @@ def test_the_funnel_example(sockdir):
     done = run(example("funnel"), sockdir / "f")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "5000 messages of 5 producers, 5000 in order\n"
+
+
+def test_the_log_collector_example(daemon, sockdir):
+    log, datagrams, lines = sockdir / "all.log", sockdir / "log", sockdir / "lines"
+    ready = f"listening on {datagrams} and {lines}"
+    collector = daemon(example("log_collector"), log, datagrams, lines, ready=ready)
+    done = run(tool("logger"), "-u", datagrams, "-t", "tag", "by logger")
+    assert done.returncode == 0, done.stderr
+    with stream(lines) as sock:
+        sock.sendall(b"a line\nforged\x1b[1m\n")
+    collector.stop()
+    assert "3 messages" in collector.output
+    found = log.read_text().splitlines()
+    assert len(found) == 3, found
+    me = re.escape(f"{os.getuid()} {os.getpid()} ")
+    assert any(re.fullmatch(rf"{os.getuid()} \d+ <13>.*tag: by logger", line) for line in found)
+    assert any(re.fullmatch(me + "a line", line) for line in found)
+    assert any(re.fullmatch(me + r"forged\?\[1m", line) for line in found)
+
+
+def test_the_statsd_sink_example(daemon, sockdir):
+    path = sockdir / "s"
+    sink = daemon(example("statsd_sink"), path, ready=f"listening on {path}")
+    with stream(path) as one, stream(path) as two:
+        one.sendall(frame(b"hits:1|c|#route:home\nhits:2|c\nload:0.5|g", "<"))
+        two.sendall(frame(b"hits:4|c", "<") + frame(b"load:0.75|g", "<") + frame(b"nonsense", "<"))
+        two.sendall(frame(b"time:320|ms", "<"))
+        wait_until(lambda: outq(one) == outq(two) == 0, what="all being read")
+    sink.stop()
+    assert "hits 7" in sink.lines and "time 1" in sink.lines
+    assert "load 0.5" in sink.lines or "load 0.75" in sink.lines
+
+
+def test_the_fd_pass_example(daemon, sockdir):
+    receiver = daemon(example("fd_pass"), "receive", sockdir / "r", ready="listening on")
+    (sockdir / "secret").write_text("only the sender may open this\n")
+    done = run(example("fd_pass"), "send", sockdir / "r", sockdir / "secret")
+    assert (done.returncode, done.stdout) == (0, "1 delivered\n"), done.stderr
+    receiver.stop()
+    assert receiver.lines[1:] == [f"{sockdir}/secret:", "only the sender may open this"]

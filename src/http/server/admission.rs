@@ -298,25 +298,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_a_share_and_is_forgotten_with_the_last_connection() {
-        let admission = Admission::default();
-        let one = admission.join(1, 2).ok().unwrap();
-        let again = admission.join(1, 2).ok().unwrap();
-        assert!(Arc::ptr_eq(&one, &again));
-        assert_eq!(admission.join(1, 2).err(), Some(Refused::Connections));
-        assert!(admission.join(2, 2).is_ok(), "somebody else's share");
-        assert!(admission.join(1, UNLIMITED).is_ok());
-        for _ in 0..2 {
-            admission.leave(&one);
-        }
-        assert!(admission.join(1, 2).is_ok());
-        admission.leave(&one);
-        admission.leave(&one);
-        assert!(!admission.users().contains_key(&1));
-        assert!(admission.users().contains_key(&2));
-    }
-
-    #[test]
     fn one_line_in_a_while_tells_how_many_it_stands_for() {
         let burst = Burst::default();
         let start = Instant::now();
