@@ -212,9 +212,10 @@ static void *answer_all(void *argument) {
         bool last = memmem(r.data, head, "/last", 5) != NULL;
         bool unread = memmem(r.data, head, "/more", 5) != NULL;
         raw_take(&r, head);
-        raw_text(&r, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        if (unread)
-            raw_text(&r, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad");
+        /* In one piece: what comes later a blocking client sees only when it looks again. */
+        raw_text(&r, unread ? "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+                              "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"
+                            : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         if (last)
             break;
     }

@@ -87,8 +87,6 @@ impl Exchange {
             return Ok(state);
         }
         state.stage = Stage::Completing;
-        // An answer that is refused now may be repeated, and completed anew.
-        let before = state.headers.clone();
         // Open until now, so the connection has kept the server's end waiting; from here on this does.
         let hold = self.server.take_hold();
         drop(state);
@@ -106,10 +104,7 @@ impl Exchange {
         state.check_open()?;
         drop(hold);
         match state.refused.take() {
-            Some(error) => {
-                state.headers = before;
-                Err(*error)
-            }
+            Some(error) => Err(*error),
             None => Ok(state),
         }
     }
