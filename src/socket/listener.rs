@@ -192,13 +192,12 @@ impl Listener {
     }
 
     /// Like [`Listener::remove_file`], but leaves the file to a later try where that would have to wait.
-    /// Says whether nothing is left to do.
-    pub fn remove_file_now(&self) -> bool {
-        let Some(file) = self.own_file() else {
-            return true;
-        };
-        file.remove(FileLock::try_acquire).ok();
-        !file.is_ours()
+    /// That is the error `IN_USE`.
+    pub fn remove_file_now(&self) -> Result<()> {
+        match self.own_file() {
+            Some(file) => file.remove(FileLock::try_acquire),
+            None => Ok(()),
+        }
     }
 
     fn own_file(&self) -> Option<&SocketFile> {
@@ -217,7 +216,7 @@ impl Drop for Listener {
         // Before the socket closes: as long as it is open no other file can get its inode number.
         // A file that cannot be removed now is left for the next starter, who finds it dead: this may be
         // in a free, which never waits.
-        self.remove_file_now();
+        self.remove_file_now().ok();
     }
 }
 

@@ -6,7 +6,7 @@ use super::pressure::{Pause, Pressure};
 use super::shard::Shard;
 use super::watch::watch;
 use super::{Hold, Server};
-use crate::error::{Error, Operation, Result};
+use crate::error::{Error, Operation, Result, Status};
 use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MIN};
 use crate::runtime::Level;
 use crate::runtime::io_thread::IoThread;
@@ -245,11 +245,9 @@ impl Accepting {
     /// Another starter may hold the file's lock: this thread must not sleep for it.
     async fn remove_file(&self) {
         let deadline = Instant::now() + LOCK_PATIENCE;
-        while !self.listener.remove_file_now() {
-            if Instant::now() >= deadline {
-                return self.log(Level::Warn, || {
-                    "cannot remove the socket file: it stays for the next starter".to_owned()
-                });
+        while let Err(error) = self.listener.remove_file_now() {
+            if error.status != Status::InUse || Instant::now() >= deadline {
+                return self.log(Level::Warn, || error.to_string());
             }
             tokio::time::sleep(ACCEPT_PAUSE_MIN).await;
         }

@@ -374,7 +374,7 @@ impl Server {
             // Before the accept loop hears of it, so that the path is free when this returns. Whose lock is
             // held by another starter right now is removed by the accept loop, which can wait.
             for listener in std::mem::take(&mut state.listeners) {
-                listener.remove_file_now();
+                listener.remove_file_now().ok();
             }
             state.connections.clear();
             if before != Stage::New {

@@ -404,7 +404,7 @@ impl Receiver {
             let mut state = self.state();
             let before = std::mem::replace(&mut state.stage, Stage::Ending);
             for listener in std::mem::take(&mut state.listeners) {
-                listener.remove_file_now();
+                listener.remove_file_now().ok();
             }
             before
         };

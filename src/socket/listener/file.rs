@@ -61,7 +61,7 @@ impl SocketFile {
             .map(|stat| (stat.st_dev, stat.st_ino) == (self.device, self.inode))
     }
 
-    pub fn is_ours(&self) -> bool {
+    fn is_ours(&self) -> bool {
         self.owner == Some(std::process::id()) && self.is_here() == Ok(true)
     }
 
