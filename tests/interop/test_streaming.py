@@ -541,3 +541,4 @@ def test_the_drain_waits_for_a_session(serve):
         assert data == b"still here"
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(100) == b"bye"
+    server.wait()
