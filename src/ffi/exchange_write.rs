@@ -29,7 +29,8 @@ use std::sync::Arc;
 /// `http_status` and `content_type` are as for hysock_exchange_answer(). `content_length` is the
 /// length of the whole body, or HYSOCK_UNKNOWN: then it is sent in chunks, to an HTTP/1.0 client
 /// until the end of the connection. The answer to a HEAD is given like that to a GET: what is written
-/// is not sent.
+/// is not sent. Ask for the first piece of the request's body before, when it is wanted: a client with
+/// `Expect: 100-continue` keeps its body back when the answer begins first.
 ///
 /// Thread: any, one at a time.
 /// Errors: as hysock_exchange_answer().
