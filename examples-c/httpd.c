@@ -290,6 +290,9 @@ int main(int argc, char **argv) {
         fail("end", &err);
     hysock_queue_free(httpd.main_queue);
     hysock_runtime_free(httpd.runtime);
+    if (hysock_handles_live(HYSOCK_KIND_ANY) != 0) /* leak checkers cannot see handles */
+        fprintf(stderr, "httpd: %" PRId32 " handles were not freed\n",
+                hysock_handles_live(HYSOCK_KIND_ANY));
     if (httpd.root >= 0)
         close(httpd.root);
     return 0;

@@ -28,51 +28,49 @@ static bool keep(hysock_exchange *exchange) {
 
 /* GET /slow/{ms}: answered later, from the main thread. */
 static void answer_slow(hysock_timer *timer, void *userdata) {
-    hysock_exchange *exchange = userdata;
     (void)timer;
-    answer_text(exchange, 200, "Sorry to have kept you waiting.\n");
-    hysock_exchange_free(exchange);
+    answer_text(userdata, 200, "Sorry to have kept you waiting.\n");
 }
+
+/* A drop runs whatever happens: after answer_slow, instead of it, and when there is no timer. So
+ * the exchange is freed in one place; unanswered, its client gets a 500. */
+static void drop_exchange(void *userdata) { hysock_exchange_free(userdata); }
 
 void get_slow(hysock_exchange *exchange, void *userdata) {
     const struct httpd *httpd = userdata;
-    hysock_error err;
     uint64_t ms;
-    if (!parse_number(hysock_exchange_param(exchange, "ms"), HOUR_MS, &ms)) {
+    if (!parse_number(hysock_exchange_param(exchange, "ms"), HOUR_MS, &ms))
         answer_text(exchange, 400, "/slow/{ms}: a number from 0 to %d\n", HOUR_MS);
-        return;
-    }
-    if (!keep(exchange))
-        return;
-    if (hysock_runtime_after(httpd->runtime, (uint32_t)ms, httpd->main_queue, answer_slow, exchange,
-                             NULL, NULL, &err) != HYSOCK_OK) {
-        answer_text(exchange, 503, "timer: %s\n", err.message);
-        hysock_exchange_free(exchange);
-    }
+    else if (keep(exchange))
+        hysock_runtime_after(httpd->runtime, (uint32_t)ms, httpd->main_queue, answer_slow, exchange,
+                             drop_exchange, NULL, NULL);
 }
 
 /* GET /events/{count}?interval_ms=M: server-sent events. What is known of a feed goes from timer to
- * timer, and whoever has it last frees it: the exchange may end at any moment in between. */
+ * timer, and the last one's drop ends it. */
 struct feed {
     const struct httpd *httpd;
-    hysock_exchange *exchange;
+    hysock_exchange *exchange; /* NULL: the next timer has it */
     uint64_t next, count;
     uint32_t interval_ms;
 };
 
+static void drop_feed(void *userdata) {
+    struct feed *feed = userdata;
+    hysock_exchange_free(feed->exchange); /* unfinished: the client sees that something broke */
+    free(feed);
+}
+
 static void tick(hysock_timer *timer, void *userdata);
 
-static void next_tick(const struct feed *feed) {
-    struct feed *copy = malloc(sizeof *copy);
-    if (copy == NULL) {
-        hysock_exchange_free(feed->exchange);
+static void hand_on(struct feed *feed) {
+    struct feed *next = malloc(sizeof *next);
+    if (next == NULL)
         return;
-    }
-    *copy = *feed;
-    /* free() also runs when no timer could be made, and when the runtime ends before it is due. */
-    if (hysock_runtime_after(feed->httpd->runtime, feed->interval_ms, NULL, tick, copy, free, NULL,
-                             NULL) != HYSOCK_OK)
-        hysock_exchange_free(feed->exchange); /* unfinished: the client sees that something broke */
+    *next = *feed;
+    feed->exchange = NULL;
+    hysock_runtime_after(feed->httpd->runtime, feed->interval_ms, NULL, tick, next, drop_feed, NULL,
+                         NULL);
 }
 
 static void tick(hysock_timer *timer, void *userdata) {
@@ -85,40 +83,34 @@ static void tick(hysock_timer *timer, void *userdata) {
     status = hysock_exchange_write_event(feed->exchange, "tick", id, data, strlen(data), 0, NULL);
     if (status == HYSOCK_OK)
         feed->next++;
-    else if (status != HYSOCK_E_WOULD_BLOCK) { /* CLOSED, or freed by forget() */
-        hysock_exchange_free(feed->exchange);
-        return;
-    } /* A client that reads too slowly gets this event at the next tick. */
-    if (feed->next < feed->count) {
-        next_tick(feed);
-        return;
-    }
-    hysock_exchange_finish(feed->exchange, NULL);
-    hysock_exchange_free(feed->exchange);
+    else if (status != HYSOCK_E_WOULD_BLOCK) /* of a slow reader: it gets this event a tick later */
+        return;                              /* CLOSED, or freed by forget() */
+    if (feed->next < feed->count)
+        hand_on(feed);
+    else
+        hysock_exchange_finish(feed->exchange, NULL);
 }
 
 void get_events(hysock_exchange *exchange, void *userdata) {
     hysock_str interval = hysock_exchange_query_value(exchange, "interval_ms");
     struct feed feed = {userdata, exchange, 0, 0, 1000};
-    uint64_t ms;
+    uint64_t ms = feed.interval_ms;
     if (!parse_number(hysock_exchange_param(exchange, "count"), UINT64_MAX, &feed.count)) {
         answer_text(exchange, 400, "/events/{count}: a number\n");
         return;
     }
-    if (interval.ptr != NULL) {
-        if (!parse_number(interval, HOUR_MS, &ms) || ms == 0) {
-            answer_text(exchange, 400, "interval_ms: a number from 1 to %d\n", HOUR_MS);
-            return;
-        }
-        feed.interval_ms = (uint32_t)ms;
+    if (interval.ptr != NULL && (!parse_number(interval, HOUR_MS, &ms) || ms == 0)) {
+        answer_text(exchange, 400, "interval_ms: a number from 1 to %d\n", HOUR_MS);
+        return;
     }
+    feed.interval_ms = (uint32_t)ms;
     if (!keep(exchange))
         return;
-    if (hysock_exchange_start_events(exchange, NULL) != HYSOCK_OK)
-        hysock_exchange_free(exchange);
-    else if (feed.count == 0) {
-        hysock_exchange_finish(exchange, NULL);
-        hysock_exchange_free(exchange);
-    } else
-        next_tick(&feed);
+    if (hysock_exchange_start_events(exchange, NULL) == HYSOCK_OK) {
+        if (feed.count > 0)
+            hand_on(&feed);
+        else
+            hysock_exchange_finish(exchange, NULL);
+    }
+    hysock_exchange_free(feed.exchange);
 }

@@ -26,8 +26,10 @@ class Httpd:
     def __enter__(self):
         return self
 
-    def __exit__(self, *about):
-        self.daemon.__exit__(*about)
+    def __exit__(self, kind, *about):
+        self.daemon.__exit__(kind, *about)
+        if kind is None:
+            assert "handles were not freed" not in self.daemon.output, self.daemon.output
 
     def ask(self, target="/", method="GET", body=None, headers=None):
         """One request by Python's http.client on its own connection: (status, headers, body)."""
