@@ -106,9 +106,12 @@ test-rust:
 test-c: lib
 	$(MAKE) -C tests/c test
 
+# The C programs beside the rest: much of both is waiting.
 test-python: all
 	$(MAKE) -C tests/c
-	$(PYTEST) tests
+	@$(PYTEST) tests/c >build/test-c.log 2>&1 & c=$$!; \
+	$(PYTEST) tests --ignore=tests/c; rest=$$?; \
+	wait $$c; c=$$?; cat build/test-c.log; test $$rest = 0 && test $$c = 0
 
 # Installing needs no cargo: run `make` first, as yourself.
 install: lib
