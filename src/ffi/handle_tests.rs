@@ -191,7 +191,7 @@ fn live_handles_are_counted_by_kind() {
     drop_handle(handles[1]);
     drop_handle(handles[2]);
     assert_eq!(live(), 0);
-    for wrong in [-1, HYSOCK_KIND_TIMER + 1, i32::MAX, i32::MIN] {
+    for wrong in [-1, HYSOCK_KIND_PRODUCER + 1, i32::MAX, i32::MIN] {
         assert_eq!(hysock_handles_live(wrong), Status::InvalidArgument as i32);
     }
 }
