@@ -17,11 +17,16 @@ use super::address::{Address, failure};
 use super::lock::FileLock;
 use super::policy::Allow;
 use crate::error::{Error, Operation, Result, Status};
+use crate::limits::ACCEPT_PAUSE_MIN;
 use bind::Binding;
 use file::SocketFile;
 use rustix::net::{SocketFlags, SocketType};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long another starter's hold on the lock of a socket file is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whose a listener's file is that somebody else made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +202,19 @@ impl Listener {
         match self.own_file() {
             Some(file) => file.remove(FileLock::try_acquire),
             None => Ok(()),
+        }
+    }
+
+    /// Tries that for a while, where an I/O thread must not sleep.
+    pub async fn remove_file_soon(&self) -> Result<()> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match self.remove_file_now() {
+                Err(error) if error.status == Status::InUse && Instant::now() < deadline => {
+                    tokio::time::sleep(ACCEPT_PAUSE_MIN).await;
+                }
+                result => return result,
+            }
         }
     }
 

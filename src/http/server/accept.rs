@@ -6,8 +6,8 @@ use super::pressure::{Pause, Pressure};
 use super::shard::Shard;
 use super::watch::watch;
 use super::{Hold, Server};
-use crate::error::{Error, Operation, Result, Status};
-use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MIN};
+use crate::error::{Error, Operation, Result};
+use crate::limits::ACCEPT_BATCH;
 use crate::runtime::Level;
 use crate::runtime::io_thread::IoThread;
 use crate::socket::listener::Listener;
@@ -21,12 +21,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::sync::Notify;
-
-/// How long another starter's hold on the lock of a socket file is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A descriptor that a signal handler may write to: "shut down".
 pub struct Signal(Arc<OwnedFd>);
@@ -222,7 +219,9 @@ impl Accepting {
                 format!("cannot accept connections: {error}")
             });
         }
-        self.remove_file().await;
+        if let Err(error) = self.listener.remove_file_soon().await {
+            self.log(Level::Warn, || error.to_string());
+        }
         if self.listener.is_shared() {
             // What waits is for whoever else has the socket.
             return;
@@ -239,17 +238,6 @@ impl Accepting {
                     break;
                 }
             }
-        }
-    }
-
-    /// Another starter may hold the file's lock: this thread must not sleep for it.
-    async fn remove_file(&self) {
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        while let Err(error) = self.listener.remove_file_now() {
-            if error.status != Status::InUse || Instant::now() >= deadline {
-                return self.log(Level::Warn, || error.to_string());
-            }
-            tokio::time::sleep(ACCEPT_PAUSE_MIN).await;
         }
     }
 

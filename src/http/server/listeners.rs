@@ -49,17 +49,16 @@ impl Server {
     pub fn add_activated(&self, name: Option<&[u8]>, options: &ListenerOptions) -> Result<usize> {
         self.check()?;
         self.check_new(&self.state(), BEFORE_START)?;
-        let taken = activation::take(name, SocketType::STREAM, |passed, error| {
+        let kind = SocketType::STREAM;
+        let listeners = activation::adopt(name, kind, options, |passed, error| {
             let log = self.runtime.log();
             log.write(Level::Info, || activation::left_alone(passed, error));
         })?;
-        let adopt = |fd| Listener::adopt(fd, Adopt::Keep, options).map(Arc::new);
-        let listeners = taken.into_iter().map(adopt).collect::<Result<Vec<_>>>()?;
         // All of them, or none.
         let count = listeners.len();
         let mut state = self.state();
         self.check_new(&state, BEFORE_START)?;
-        state.listeners.extend(listeners);
+        state.listeners.extend(listeners.into_iter().map(Arc::new));
         Ok(count)
     }
 

@@ -224,7 +224,7 @@ async fn listen(shard: &Rc<Shard>, listener: &Arc<Listener>) {
             format!("{at}: cannot accept producers: {error}")
         }),
     }
-    remove_file(&receiver, listener);
+    remove_file(&receiver, listener).await;
     // Whoever has connected is read: nothing is lost in the backlog. Where another process accepts too, it
     // is that one's.
     if !listener.is_shared() {
@@ -242,12 +242,10 @@ async fn listen(shard: &Rc<Shard>, listener: &Arc<Listener>) {
     shard.accepted_all();
 }
 
-pub fn remove_file(receiver: &Receiver, listener: &Listener) {
-    if let Err(error) = listener.remove_file() {
-        receiver
-            .runtime
-            .log()
-            .write(Level::Warn, || error.to_string());
+pub async fn remove_file(receiver: &Receiver, listener: &Listener) {
+    if let Err(error) = listener.remove_file_soon().await {
+        let log = receiver.runtime.log();
+        log.write(Level::Warn, || error.to_string());
     }
 }
 

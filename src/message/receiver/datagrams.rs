@@ -46,7 +46,7 @@ pub async fn run(shard: &Rc<Shard>, listener: &Arc<Listener>) {
         drop(ready);
         tokio::task::yield_now().await;
     }
-    accept::remove_file(&receiver, listener);
+    accept::remove_file(&receiver, listener).await;
     // What waits in a socket that another process has too is not lost, and it must stay as it is.
     if !listener.is_shared() {
         // From here on senders are refused; what they had sent is still there.

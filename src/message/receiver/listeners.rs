@@ -13,11 +13,22 @@ use std::sync::Arc;
 const BEFORE_START: &str = "a listener is added before the start";
 
 impl Receiver {
-    /// Adds what `make` makes; before the start only.
-    fn add(&self, make: impl FnOnce() -> Result<Listener>) -> Result<()> {
+    /// Adds what `make` makes, all or none; before the start only. How many there were.
+    fn add(&self, make: impl FnOnce() -> Result<Vec<Listener>>) -> Result<usize> {
         self.check()?;
         self.check_new(&self.state(), BEFORE_START)?;
-        let listener = make()?;
+        let listeners = make()?;
+        for listener in &listeners {
+            self.prepare(listener)?;
+        }
+        let count = listeners.len();
+        let mut state = self.state();
+        self.check_new(&state, BEFORE_START)?;
+        state.listeners.extend(listeners.into_iter().map(Arc::new));
+        Ok(count)
+    }
+
+    fn prepare(&self, listener: &Listener) -> Result<()> {
         // Where the kernel cannot refuse them, they are closed when they come.
         packet::let_fds_through(listener.fd(), self.config.fds);
         if self.config.kind == Kind::Datagram {
@@ -26,16 +37,14 @@ impl Receiver {
                 Error::system(Operation::Bind, &what, &errno.into())
             })?;
         }
-        let mut state = self.state();
-        self.check_new(&state, BEFORE_START)?;
-        state.listeners.push(Arc::new(listener));
         Ok(())
     }
 
     /// Binds a socket of the receiver's type; producers are accepted from the start on.
     pub fn add_listener(&self, address: &Address, options: &ListenerOptions) -> Result<()> {
         let kind = self.config.kind.socket_type();
-        self.add(|| Listener::bind_as(kind, address, options))
+        self.add(|| Ok(vec![Listener::bind_as(kind, address, options)?]))
+            .map(drop)
     }
 
     /// Receives from a socket that somebody else made.
@@ -47,23 +56,19 @@ impl Receiver {
     ) -> Result<()> {
         activation::mark(socket.as_raw_fd());
         let kind = self.config.kind.socket_type();
-        self.add(|| Listener::adopt_as(kind, socket, adopt, options))
+        self.add(|| Ok(vec![Listener::adopt_as(kind, socket, adopt, options)?]))
+            .map(drop)
     }
 
     /// Receives from the sockets that a service manager passed under this name, or from all of the
     /// receiver's type. How many there were.
     pub fn add_activated(&self, name: Option<&[u8]>, options: &ListenerOptions) -> Result<usize> {
-        self.check()?;
-        self.check_new(&self.state(), BEFORE_START)?;
         let kind = self.config.kind.socket_type();
-        let taken = activation::take(name, kind, |passed, error| {
-            let log = self.runtime.log();
-            log.write(Level::Info, || activation::left_alone(passed, error));
-        })?;
-        let count = taken.len();
-        for fd in taken {
-            self.add(|| Listener::adopt_as(kind, fd, Adopt::Keep, options))?;
-        }
-        Ok(count)
+        self.add(|| {
+            activation::adopt(name, kind, options, |passed, error| {
+                let log = self.runtime.log();
+                log.write(Level::Info, || activation::left_alone(passed, error));
+            })
+        })
     }
 }

@@ -2,7 +2,7 @@
 //! read and stays as it is.
 
 use super::super::sys;
-use super::check;
+use super::{Adopt, Listener, ListenerOptions, check};
 use crate::error::{Error, Result};
 use rustix::net::SocketType;
 use std::ffi::OsString;
@@ -70,13 +70,14 @@ fn parse(pid: u32, variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Pa
         .collect())
 }
 
-/// Takes the sockets that were passed under this name, or all on which a listener of `kind` can be. `unfit`
-/// hears of each that is none; asked for by name, that is an error, and none is taken.
-pub fn take(
+/// Listens on the sockets that were passed under this name, or on all on which a listener of `kind` can be.
+/// `unfit` hears of each that is none; asked for by name, that is an error, and none is taken.
+pub fn adopt(
     name: Option<&[u8]>,
     kind: SocketType,
+    options: &ListenerOptions,
     mut unfit: impl FnMut(&Passed, &Error),
-) -> Result<Vec<OwnedFd>> {
+) -> Result<Vec<Listener>> {
     let mut taken: Vec<(Passed, OwnedFd)> = passed()?
         .into_iter()
         .filter(|passed| name.is_none_or(|name| passed.name == name))
@@ -99,7 +100,18 @@ pub fn take(
         }
         return Err(error);
     }
-    Ok(taken.into_iter().map(|(_, fd)| fd).collect())
+    let mut listeners = Vec::new();
+    let mut taken = taken.into_iter();
+    for (_, fd) in taken.by_ref() {
+        match Listener::adopt_as(kind, fd, Adopt::Keep, options) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                taken.for_each(|(passed, fd)| passed.give_back(fd));
+                return Err(error);
+            }
+        }
+    }
+    Ok(listeners)
 }
 
 /// The log line about one that does not fit.
