@@ -140,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn a_map_takes_the_place_of_an_empty_and_of_a_full_one() {
+        let mut place = HeaderMap::new();
+        for text in [b"1", b"2"] {
+            let mut map = HeaderMap::new();
+            put(&mut map, b"a", text, true).unwrap();
+            replace(&mut place, map);
+            assert_eq!(place["a"].as_bytes(), text);
+            assert_eq!(place.len(), 1);
+        }
+    }
+
+    #[test]
     fn set_replaces_and_add_appends() {
         let mut map = HeaderMap::new();
         put(&mut map, b"A", b"1", true).unwrap();

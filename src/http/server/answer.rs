@@ -63,7 +63,7 @@ pub enum Payload {
     Upgrade,
 }
 
-/// An answer on its way to the socket.
+/// An answer on its way to the socket. It is large, so it is filled where it is, not moved about.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -157,13 +157,12 @@ impl State {
         children.clear();
     }
 
+    /// Gives the answer away, for one that is empty.
     #[inline]
-    pub fn take_answer(&mut self) -> Answer {
-        Answer {
-            status: self.status,
-            headers: std::mem::take(&mut self.headers),
-            payload: std::mem::take(&mut self.payload),
-        }
+    pub fn give_answer(&mut self, to: &mut Answer) {
+        to.status = self.status;
+        std::mem::swap(&mut to.headers, &mut self.headers);
+        std::mem::swap(&mut to.payload, &mut self.payload);
     }
 
     pub fn check_open(&self) -> Result<()> {

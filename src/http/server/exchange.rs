@@ -89,24 +89,26 @@ impl Exchange {
         state.reset(self.head.clear());
     }
 
-    /// The usual end, without a lock: takes an answer that is there as a whole, and the exchange is recycled.
-    /// `None` when it is not so, or when somebody holds the exchange or is still to hear of it.
+    /// The usual end, without a lock: gives an answer away that is there as a whole, and the exchange is
+    /// recycled. `false` when it is not so, or when somebody holds the exchange or is still to hear of it.
     #[inline]
-    pub(super) fn take_whole(self: &mut Arc<Self>) -> Option<Answer> {
+    pub(super) fn give_whole(self: &mut Arc<Self>, to: &mut Answer) -> bool {
         if !self.quiet.load(Ordering::Acquire) {
-            return None;
+            return false;
         }
-        let this = Arc::get_mut(self)?;
+        let Some(this) = Arc::get_mut(self) else {
+            return false;
+        };
         let state = this.state.get_mut();
         let state = state.unwrap_or_else(PoisonError::into_inner);
         let is_whole = matches!(state.payload, Payload::Whole(_));
         // Not quiet any more: something was kept on another thread a moment ago.
         if !is_whole || state.stage != Stage::Answered || !*this.quiet.get_mut() {
-            return None;
+            return false;
         }
-        let answer = state.take_answer();
+        state.give_answer(to);
         this.clear();
-        Some(answer)
+        true
     }
 
     /// Gives a recycled exchange its request.
@@ -285,16 +287,16 @@ impl Exchange {
         });
     }
 
-    /// Waits on the connection's task for the answer; `None` when nobody reads it any more.
-    #[inline]
-    pub(super) fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+    /// Waits on the connection's task for the answer; `false` when nobody reads it any more.
+    pub(super) fn poll_answer(&self, cx: &mut Context<'_>, to: &mut Answer) -> Poll<bool> {
         let mut state = self.state();
         match state.stage {
             Stage::Answered | Stage::Late => {
                 if state.stage == Stage::Answered {
                     state.stage = Stage::Sent;
                 }
-                Poll::Ready(Some(state.take_answer()))
+                state.give_answer(to);
+                Poll::Ready(true)
             }
             Stage::Open | Stage::Completing => {
                 let waiting = state.waiting.as_ref();
@@ -303,7 +305,7 @@ impl Exchange {
                 }
                 Poll::Pending
             }
-            Stage::Sent | Stage::Gone | Stage::ShutDown => Poll::Ready(None),
+            Stage::Sent | Stage::Gone | Stage::ShutDown => Poll::Ready(false),
         }
     }
 

@@ -204,18 +204,18 @@ impl Link {
         }
     }
 
-    /// The exchange's answer; `None` when nobody waits for one any more.
+    /// The exchange's answer; `false` when nobody waits for one any more.
     #[inline]
-    pub fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+    pub fn poll_answer(&self, cx: &mut Context<'_>, to: &mut Answer) -> Poll<bool> {
         let mut place = self.exchange.borrow_mut();
         let Some(mut exchange) = place.take() else {
-            return Poll::Ready(None);
+            return Poll::Ready(false);
         };
-        if let Some(answer) = exchange.take_whole() {
+        if exchange.give_whole(to) {
             self.shard.keep_spare(exchange);
-            return Poll::Ready(Some(answer));
+            return Poll::Ready(true);
         }
-        place.insert(exchange).poll_answer(cx)
+        place.insert(exchange).poll_answer(cx, to)
     }
 
     /// The answer is on its way, and nothing else is under way.

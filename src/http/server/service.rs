@@ -207,31 +207,28 @@ impl Answering {
         Poll::Ready(())
     }
 
-    /// The answer, once it is there.
+    /// The answer, once it is there, put into an empty one.
     #[inline]
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>, to: &mut Answer) -> Poll<()> {
         if let Step::Collect(_) = self.step {
             ready!(self.poll_collect(cx));
         }
         let link = &self.link;
         if let Step::Wait = self.step {
-            return match ready!(link.poll_answer(cx)) {
-                Some(answer) => {
-                    link.count_answer(answer.status);
-                    Poll::Ready(answer)
-                }
-                None => {
-                    // For a stream that nobody reads.
-                    link.shard().stats.unanswered.add(1);
-                    Poll::Ready(Answer::nothing())
-                }
-            };
+            if ready!(link.poll_answer(cx, to)) {
+                link.count_answer(to.status);
+            } else {
+                // For a stream that nobody reads.
+                link.shard().stats.unanswered.add(1);
+            }
+            return Poll::Ready(());
         }
         match std::mem::replace(&mut self.step, Step::Done) {
             Step::Refuse(refusal) => {
                 link.shard().stats.refusal(refusal.status);
                 link.count_answer(refusal.status);
-                Poll::Ready(refusal.answer())
+                *to = refusal.answer();
+                Poll::Ready(())
             }
             _ => unreachable!("polled after its end"),
         }
@@ -294,8 +291,9 @@ impl Future for Answering {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.poll_answer(cx) {
-            Poll::Ready(answer) => Poll::Ready(Ok(self.reply(answer))),
+        let mut answer = Answer::nothing();
+        match self.poll_answer(cx, &mut answer) {
+            Poll::Ready(()) => Poll::Ready(Ok(self.reply(answer))),
             Poll::Pending => {
                 let this = &mut *self;
                 this.in_flight
