@@ -53,9 +53,11 @@ lib: $(REAL) build/libhysock.a
 # The crate types are given here and not in Cargo.toml: beside an rlib LTO would be off in silence.
 # The link arguments are given here: from build.rs every plain build would warn about them.
 # nodelete: the library has threads, dlclose must not unmap their code.
+# The inline threshold: docs/decisions.md.
 $(REAL): $(SOURCES) Makefile
 	$(CARGO) rustc $(CARGOFLAGS) --target-dir $(TARGET_DIR) --lib --profile dist --features header \
 	    --crate-type cdylib,staticlib -- --print=native-static-libs=$(NATIVE) \
+	    -C llvm-args=-inline-threshold=600 \
 	    -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 	mkdir -p build
 	rm -f build/libhysock.so*
