@@ -66,9 +66,11 @@ static void on_handler(hysock_exchange *exchange, void *userdata) {
     CHECK_OK(hysock_exchange_set_header(exchange, "x-both", "handler", HYSOCK_NTS));
     if (path_is(exchange, "/refused")) {
         /* on_answer is refused a header, once: then the answer goes out. */
-        CHECK_STATUS(hysock_exchange_answer(exchange, 200, NULL, "no", 2, ERR),
+        CHECK_STATUS(hysock_exchange_answer(exchange, 200, "text/first", "no", 2, ERR),
                      HYSOCK_E_INVALID_ARGUMENT);
         CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "line feed");
+        /* What was of the handler's before is still there; what was of the answer's is not. */
+        CHECK_OK(hysock_exchange_add_header(exchange, "x-again", "1", 1));
         CHECK_OK(hysock_exchange_answer(exchange, 201, NULL, "yes", 3, ERR));
         return;
     }
@@ -77,6 +79,14 @@ static void on_handler(hysock_exchange *exchange, void *userdata) {
 }
 
 static __thread bool refused_once;
+
+/* How often a header's name begins a line of the answer. */
+static int lines_of(const answer *a, const char *name) {
+    int n = 0;
+    for (const char *line = strstr(a->head, "\r\n"); line != NULL; line = strstr(line + 2, "\r\n"))
+        n += strncasecmp(line + 2, name, strlen(name)) == 0 && line[2 + strlen(name)] == ':';
+    return n;
+}
 
 static void on_answer(hysock_exchange *exchange, int32_t status, void *userdata) {
     char text[16];
@@ -88,7 +98,8 @@ static void on_answer(hysock_exchange *exchange, int32_t status, void *userdata)
     snprintf(text, sizeof(text), "%d", (int)status);
     CHECK_OK(hysock_exchange_add_header(exchange, "x-status", text, HYSOCK_NTS));
     CHECK_OK(hysock_exchange_set_header(exchange, "x-both", "on_answer", HYSOCK_NTS));
-    CHECK_OK(hysock_exchange_set_header(exchange, "content-type", "text/other", HYSOCK_NTS));
+    if (!path_is(exchange, "/refused"))
+        CHECK_OK(hysock_exchange_set_header(exchange, "content-type", "text/other", HYSOCK_NTS));
     CHECK_OK(hysock_exchange_remove_header(exchange, "x-secret"));
     /* Nothing but headers. */
     CHECK_STATUS(hysock_exchange_answer(exchange, 200, NULL, "x", 1, &error), HYSOCK_E_STATE);
@@ -203,7 +214,10 @@ static void requests_and_answers(void) {
     answer a;
     CHECK_INT(raw_answer(&r, &a, false), 201);
     CHECK(answer_header_is(&a, "x-both", "on_answer"));
-    CHECK(strstr(a.head, "x-bad") == NULL);
+    CHECK(strstr(a.head, "x-bad") == NULL && strstr(a.head, "x-secret") == NULL);
+    CHECK(answer_header_is(&a, "x-request", "1") && answer_header_is(&a, "x-again", "1"));
+    CHECK_INT(lines_of(&a, "x-status"), 1);
+    CHECK_INT(lines_of(&a, "content-type"), 0);
     answer_free(&a);
     counts(11, 7, 12);
     ask(&r, GET("/x"), 200, true);

@@ -96,8 +96,7 @@ impl Exchange {
         if let Some(error) = state.refused.take() {
             return Err(*error);
         }
-        prepare(&mut state.headers);
-        let mut state = self.complete(state, status)?;
+        let mut state = self.complete_head(state, status, prepare)?;
         state.status = status;
         state.payload = payload(&mut state);
         self.quiet.store(state.is_quiet(), Ordering::Release);

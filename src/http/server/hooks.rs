@@ -5,7 +5,7 @@ use super::answer::{Stage, State};
 use super::exchange::Exchange;
 use crate::error::{Error, Result};
 use crate::runtime::context;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use std::sync::{Arc, MutexGuard};
 
 /// Runs before a handler; `false`: it has dealt with the request, the handler does not run.
@@ -70,27 +70,65 @@ impl Exchange {
         state.released || matches!(state.stage, Stage::Answered | Stage::Sent | Stage::Late)
     }
 
+    /// Where there is a function that completes answers and may be called.
+    fn completing_hooks(&self) -> Option<Arc<Hooks>> {
+        let hooks = self.hooks.upgrade()?;
+        (hooks.on_answer.is_some() && !self.server.is_withdrawn()).then_some(hooks)
+    }
+
+    /// Makes the head of an answer whole: `prepare`, then [`Exchange::complete`]. When that is refused, the
+    /// headers are as its handler has set them: the answer may be repeated.
+    pub(super) fn complete_head<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        status: StatusCode,
+        prepare: impl FnOnce(&mut HeaderMap),
+    ) -> Result<MutexGuard<'a, State>> {
+        let Some(hooks) = self.completing_hooks() else {
+            prepare(&mut state.headers);
+            return Ok(state);
+        };
+        let before = state.headers.clone();
+        prepare(&mut state.headers);
+        self.run_on_answer(hooks, state, status)
+            .inspect_err(|_| self.put_back(before))
+    }
+
+    fn put_back(&self, headers: HeaderMap) {
+        let mut state = self.state();
+        if state.stage == Stage::Open {
+            state.headers = headers;
+        }
+    }
+
     /// Lets the function that completes answers see an answer of this status, with no lock held. What it
     /// finds afterwards is open and without a refused header, or it is an error.
     pub(super) fn complete<'a>(
         self: &'a Arc<Self>,
+        state: MutexGuard<'a, State>,
+        status: StatusCode,
+    ) -> Result<MutexGuard<'a, State>> {
+        match self.completing_hooks() {
+            Some(hooks) => self.run_on_answer(hooks, state, status),
+            None => Ok(state),
+        }
+    }
+
+    fn run_on_answer<'a>(
+        self: &'a Arc<Self>,
+        hooks: Arc<Hooks>,
         mut state: MutexGuard<'a, State>,
         status: StatusCode,
     ) -> Result<MutexGuard<'a, State>> {
-        let Some(hooks) = self.hooks.upgrade() else {
-            return Ok(state);
-        };
         let Some(on_answer) = &hooks.on_answer else {
             return Ok(state);
         };
-        if self.server.is_withdrawn() {
-            return Ok(state);
-        }
         state.stage = Stage::Completing;
         // Open until now, so the connection has kept the server's end waiting; from here on this does.
         let hold = self.server.take_hold();
         drop(state);
         context::callback(|| on_answer(self, status));
+        // Before the hold: the server's end drops them.
         drop(hooks);
         let mut state = self.state();
         if state.stage == Stage::Completing {
