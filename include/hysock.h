@@ -1094,11 +1094,15 @@ hysock_status hysock_server_config_set_max_connections(hysock_server_config *con
  * Set how many requests may be without an answer at once: 1 to 4294967295 or HYSOCK_UNLIMITED,
  * 4096 by default. Further ones get a 503 with Retry-After.
  *
+ * A request whose client has left, or that got the 503 of the handler timeout, counts until its handler
+ * has returned or, when that deferred it, until the exchange is freed: hanging up makes no room.
+ *
  * Thread: any.
  * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
  * Since: 0.1
  */
-hysock_status hysock_server_config_set_max_requests(hysock_server_config *config, uint64_t n);
+hysock_status hysock_server_config_set_max_requests(hysock_server_config *config,
+                                                    uint64_t n);
 
 /**
  * Set how many header lines a request may have: 1 to 100, 100 by default. One with more gets a 431
@@ -1246,7 +1250,8 @@ hysock_status hysock_server_config_set_max_connections_per_uid(hysock_server_con
 
 /**
  * Set how many requests of one user may be without an answer at once: 1 to 4294967295 or
- * HYSOCK_UNLIMITED, which is the default. Further ones get a 503 with Retry-After.
+ * HYSOCK_UNLIMITED, which is the default. Further ones get a 503 with Retry-After. They are counted as
+ * for hysock_server_config_set_max_requests().
  *
  * Thread: any.
  * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.

@@ -126,6 +126,9 @@ pub extern "C" fn hysock_server_config_set_max_connections(
 /// Set how many requests may be without an answer at once: 1 to 4294967295 or HYSOCK_UNLIMITED,
 /// 4096 by default. Further ones get a 503 with Retry-After.
 ///
+/// A request whose client has left, or that got the 503 of the handler timeout, counts until its handler
+/// has returned or, when that deferred it, until the exchange is freed: hanging up makes no room.
+///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
 /// Since: 0.1
@@ -366,7 +369,8 @@ pub extern "C" fn hysock_server_config_set_max_connections_per_uid(
 }
 
 /// Set how many requests of one user may be without an answer at once: 1 to 4294967295 or
-/// HYSOCK_UNLIMITED, which is the default. Further ones get a 503 with Retry-After.
+/// HYSOCK_UNLIMITED, which is the default. Further ones get a 503 with Retry-After. They are counted as
+/// for hysock_server_config_set_max_requests().
 ///
 /// Thread: any.
 /// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.

@@ -1,4 +1,4 @@
-//! Each user's share of connections.
+//! Each user's share of connections and requests.
 
 use super::peer::{Known, Record};
 use crate::limits::UNLIMITED;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The users that have connections, by uid.
+/// The users that have connections or requests, by uid.
 #[derive(Debug, Default)]
 pub struct Users(Mutex<BTreeMap<u32, Arc<User>>>);
 
@@ -16,7 +16,23 @@ pub struct User {
     uid: u32,
     connections: AtomicU64,
     /// Requests without an answer; counted while there is a limit.
-    pub requests: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl User {
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// One more request, of a connection that is there.
+    pub fn begin_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_unused(&self) -> bool {
+        let load = |count: &AtomicU64| count.load(Ordering::SeqCst);
+        load(&self.connections) == 0 && load(&self.requests) == 0
+    }
 }
 
 /// Stands for the users that the kernel does not know.
@@ -49,11 +65,27 @@ impl Users {
         Some(user.clone())
     }
 
-    pub fn leave(&self, user: &User) {
+    pub fn leave(&self, user: &Arc<User>) {
         let mut users = self.users();
-        if user.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
-            users.remove(&user.uid);
+        if user.connections.fetch_sub(1, Ordering::SeqCst) == 1 {
+            forget_unused(&mut users, user);
         }
+    }
+
+    /// A request has ended; its connection may have ended before.
+    pub fn end_request(&self, user: &Arc<User>) {
+        user.requests.fetch_sub(1, Ordering::SeqCst);
+        if user.is_unused() {
+            forget_unused(&mut self.users(), user);
+        }
+    }
+}
+
+/// Who still has requests stays: else the next connection of that user would begin to count at 0.
+fn forget_unused(users: &mut BTreeMap<u32, Arc<User>>, user: &Arc<User>) {
+    let known = users.get(&user.uid);
+    if known.is_some_and(|known| Arc::ptr_eq(known, user)) && user.is_unused() {
+        users.remove(&user.uid);
     }
 }
 
@@ -84,6 +116,25 @@ mod tests {
         users.leave(&one);
         assert!(!users.users().contains_key(&1));
         assert!(users.users().contains_key(&2));
+    }
+
+    #[test]
+    fn a_user_is_known_until_the_last_request_has_ended() {
+        let users = Users::default();
+        let one = users.join(&user(1), 2).unwrap();
+        one.begin_request();
+        users.leave(&one);
+        let again = users.join(&user(1), 2).unwrap();
+        assert_eq!(again.requests(), 1);
+        users.leave(&again);
+        users.end_request(&one);
+        assert!(users.users().is_empty());
+
+        // Not somebody who came after that.
+        let other = users.join(&user(1), 2).unwrap();
+        one.begin_request();
+        users.end_request(&one);
+        assert!(Arc::ptr_eq(&users.users()[&1], &other));
     }
 
     #[test]

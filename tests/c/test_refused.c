@@ -8,7 +8,7 @@
 enum { OTHER = 54321, PLACES = 2, TOLD = 64 /* refused connections that are read */ };
 
 static latch arrived, lines;
-static hysock_exchange *kept[8];
+static hysock_exchange *kept[9];
 static char last_line[512];
 
 static void on_log(int32_t level, hysock_str line, void *userdata) {
@@ -263,6 +263,13 @@ static void default_share(void) {
     host_stop(&h);
 }
 
+/* Until no more than `n` connections are there. */
+static void await_connections(const host *h, uint64_t n) {
+    int64_t end = now_ms() + check_ms(DEADLINE_MS);
+    while (counts(h).connections_open > n)
+        CHECK(now_ms() < end);
+}
+
 static void requests_of_a_user(enum delivery delivery) {
     host h;
     raw waiting[2], other;
@@ -276,25 +283,93 @@ static void requests_of_a_user(enum delivery delivery) {
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 2; i++) {
             ask(&waiting[i], h.path, "/kept");
-            LATCH_AWAIT(&arrived, 2 * round + i + 1);
+            LATCH_AWAIT(&arrived, 3 * round + i + 1);
         }
         ask_on(&other, "/");
         refused(&other, 503, "503 too many requests of this user", false);
-        CHECK_OK(hysock_exchange_answer(kept[2 * round], 200, NULL, "x", 1, ERR));
-        hysock_exchange_free(kept[2 * round]);
+        CHECK_OK(hysock_exchange_answer(kept[3 * round], 200, NULL, "x", 1, ERR));
+        hysock_exchange_free(kept[3 * round]);
         CHECK_INT(raw_status(&waiting[0]), 200);
         ask_on(&other, "/");
         CHECK_INT(raw_status(&other), 200);
-        /* A client that leaves takes its request along. */
+        /* A client that leaves does not take along what is done for it. */
         raw_close(&waiting[0]);
         raw_close(&waiting[1]);
-        int64_t end = now_ms() + check_ms(DEADLINE_MS);
-        while (counts(&h).requests_in_flight > 0)
-            CHECK(now_ms() < end);
-        hysock_exchange_free(kept[2 * round + 1]);
+        await_connections(&h, 1);
+        CHECK_INT(counts(&h).requests_in_flight, 1);
+        ask(&waiting[0], h.path, "/kept");
+        LATCH_AWAIT(&arrived, 3 * round + 3);
+        ask_on(&other, "/");
+        refused(&other, 503, "503 too many requests of this user", false);
+        hysock_exchange_free(kept[3 * round + 1]);
+        hysock_exchange_free(kept[3 * round + 2]);
+        CHECK_INT(raw_status(&waiting[0]), 500);
+        raw_close(&waiting[0]);
+        CHECK_INT(counts(&h).requests_in_flight, 0);
     }
     raw_close(&other);
-    CHECK_INT(counts(&h).overloads, 3);
+    CHECK_INT(counts(&h).overloads, 6);
+    host_stop(&h);
+}
+
+/* ---- hanging up at once ---- */
+
+static latch at_work, go_on;
+
+/* At work until it is told to go on, whoever still waits for it. */
+static void worker(hysock_exchange *exchange, void *userdata) {
+    (void)userdata;
+    if (hysock_str_equal(hysock_exchange_path(exchange), "/quick")) {
+        answer_or_closed(exchange, "x", 1);
+        return;
+    }
+    latch_add(&at_work, 1);
+    if (hysock_str_equal(hysock_exchange_path(exchange), "/streamed")) {
+        hysock_status status = hysock_exchange_start_answer(exchange, 200, NULL, 2, ERR);
+        CHECK(status == HYSOCK_OK || status == HYSOCK_E_CLOSED);
+    }
+    LATCH_AWAIT(&go_on, 1);
+}
+
+/* However often clients hang up at once: no more handlers than the share are at work or wait.
+ * `per_uid`: the share of a user, else that of all. `target`: not answered, or in the middle of it.
+ */
+static void hang_up(enum delivery delivery, bool per_uid, const char *target) {
+    enum { SHARE = 3 };
+    const int many = check_rounds(300, 30);
+    host h;
+    raw r;
+    latch_init(&at_work);
+    latch_init(&go_on);
+    hysock_runtime_config *threads = hysock_runtime_config_new();
+    CHECK_OK(hysock_runtime_config_set_callback_threads(threads, 2)); /* one of the share waits */
+    host_open(&h, delivery, threads);
+    hysock_runtime_config_free(threads);
+    hysock_server_config *config = host_server_config(&h);
+    CHECK_OK(per_uid ? hysock_server_config_set_max_requests_per_uid(config, SHARE)
+                     : hysock_server_config_set_max_requests(config, SHARE));
+    host_serve(&h, config, worker, NULL, NULL);
+    for (int i = 0; i < many; i++) {
+        ask(&r, h.path, target);
+        raw_close(&r);
+    }
+    int64_t end = now_ms() + check_ms(DEADLINE_MS);
+    while (counts(&h).requests_total < (uint64_t)many)
+        CHECK(now_ms() < end);
+    await_connections(&h, 0);
+    CHECK_INT(counts(&h).requests_in_flight, SHARE);
+    CHECK_INT(counts(&h).overloads, many - SHARE);
+    ask(&r, h.path, "/quick");
+    refused(&r, 503, per_uid ? "503 too many requests of this user" : "503 too many requests",
+            false);
+    /* When they have returned the share is free again. */
+    latch_add(&go_on, 1);
+    while (counts(&h).requests_in_flight > 0)
+        CHECK(now_ms() < end);
+    ask_on(&r, "/quick");
+    CHECK_INT(raw_status(&r), 200);
+    raw_close(&r);
+    CHECK_INT(latch_count(&at_work), SHARE);
     host_stop(&h);
 }
 
@@ -312,5 +387,10 @@ int main(int argc, char **argv) {
     bad_manners(delivery);
     connections_of_a_user(delivery);
     requests_of_a_user(delivery);
+    if (delivery != INLINE) { /* where a handler that waits stops all that could come */
+        hang_up(delivery, true, "/");
+        hang_up(delivery, false, "/");
+        hang_up(delivery, true, "/streamed");
+    }
     return check_end();
 }

@@ -61,7 +61,7 @@ impl Refused {
 /// What a server keeps about who comes in.
 #[derive(Default)]
 pub struct Admission {
-    users: Users,
+    pub(super) users: Users,
     /// Refused connections that stay until they have read why.
     refused: AtomicUsize,
     forbidden: Burst,
@@ -270,7 +270,7 @@ impl Link {
             return Ok(());
         }
         let user = self.user();
-        if user.is_some_and(|user| user.requests.load(Ordering::Relaxed) >= most) {
+        if user.is_some_and(|user| user.requests() >= most) {
             return Err(self.refuse(Refused::Requests, request));
         }
         Ok(())

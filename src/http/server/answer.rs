@@ -2,6 +2,7 @@
 
 use super::exchange::GoneFn;
 use super::file::Part;
+use super::in_flight::InFlight;
 use super::reading::{ReadFn, Reading};
 use super::routes::Route;
 use super::upgrade::{Session, UpgradeFn};
@@ -47,6 +48,8 @@ pub struct State {
     pub blocked: u32,
     /// The user has let go of it: nothing is called any more.
     pub released: bool,
+    /// It was cut, and its user still has it.
+    pub in_flight: Option<InFlight>,
     /// The connection's task, when it waits for the answer.
     pub waiting: Option<Waker>,
     /// Calls that are cancelled when the exchange ends.
@@ -133,6 +136,7 @@ impl State {
             session,
             blocked,
             released,
+            in_flight,
             waiting,
             children,
         } = self;
@@ -153,6 +157,7 @@ impl State {
         *session = None;
         *blocked = 0;
         *released = false;
+        *in_flight = None;
         *waiting = None;
         children.clear();
     }

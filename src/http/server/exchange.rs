@@ -5,6 +5,7 @@ use super::answer::{Answer, Payload, Stage, State, end_children, late, shut_down
 use super::face::Face;
 use super::head::Head;
 use super::hooks::Hooks;
+use super::in_flight::Present;
 use super::reading::Reading;
 use super::routes::Route;
 use crate::error::{Error, Result};
@@ -237,6 +238,7 @@ impl Exchange {
         self.give_up(true);
         let mut state = self.state();
         state.released = true;
+        let in_flight = state.in_flight.take();
         let has_rest = state.has_hooks() || !state.keeps.is_empty();
         let was_cut_short = state.is_unfinished() && state.session.is_none();
         let reader = state.reading.as_mut().map(|reading| reading.discard());
@@ -244,6 +246,7 @@ impl Exchange {
         let (session, fd) = state.session.as_mut().map(|s| s.end()).unwrap_or_default();
         let children = std::mem::take(&mut state.children);
         self.notify(state);
+        drop(in_flight);
         self.wake(session);
         drop(fd);
         self.wake(reader);
@@ -309,8 +312,9 @@ impl Exchange {
         }
     }
 
-    /// Ends it before its answer's end: `why` is what it becomes. Says whether an answer was still owed.
-    pub(super) fn cut(self: &Arc<Self>, why: Stage) -> bool {
+    /// Ends it before its answer's end: `why` is what it becomes. Says whether an answer was still owed;
+    /// then it counts as long as its user has it.
+    pub(super) fn cut(self: &Arc<Self>, why: Stage, present: &Present) -> bool {
         let mut state = self.state();
         let is_completing = state.stage == Stage::Completing;
         let is_open = is_completing || state.stage == Stage::Open;
@@ -325,6 +329,7 @@ impl Exchange {
         }
         if is_owed {
             state.stage = why;
+            state.in_flight = present.take().filter(|_| !state.released);
         }
         let unneeded = state.take_unsent(why);
         // While a callback runs, others have to wait: see `complete`.

@@ -6,6 +6,7 @@ use super::answer::{Answer, Stage};
 use super::clock::{Clock, Late, Phase};
 use super::exchange::Exchange;
 use super::head::Head;
+use super::in_flight::Present;
 use super::inbound::Streams;
 use super::routes::Route;
 use super::shard::Shard;
@@ -37,6 +38,7 @@ pub struct Link {
     pub index: Cell<usize>,
     pub clock: Clock,
     pub exchange: RefCell<Option<Arc<Exchange>>>,
+    pub in_flight: Present,
     pub streams: Streams,
     /// What the user keeps with the connection.
     memory: RefCell<Option<Arc<Memory>>>,
@@ -78,6 +80,7 @@ impl Link {
             index: Cell::new(index),
             clock,
             exchange: RefCell::new(None),
+            in_flight: Present::default(),
             streams: Streams::default(),
             memory: RefCell::default(),
             task: RefCell::new(None),
@@ -251,7 +254,7 @@ impl Link {
         let Some(exchange) = exchange else {
             return false;
         };
-        let was_owed = exchange.cut(why);
+        let was_owed = exchange.cut(why, &self.in_flight);
         if was_owed && shut_down {
             self.shard.server().aborted.fetch_add(1, Ordering::AcqRel);
         }
@@ -270,7 +273,8 @@ impl Link {
     /// The handler has taken too long: its client gets a 503, and the exchange is over.
     fn give_up_on_handler(&self) {
         let exchange = self.exchange.borrow();
-        if exchange.as_ref().is_some_and(|e| e.cut(Stage::Late)) {
+        let is_late = |e: &Arc<Exchange>| e.cut(Stage::Late, &self.in_flight);
+        if exchange.as_ref().is_some_and(is_late) {
             self.shard.stats.timeouts_handler.add(1);
         }
     }

@@ -2,7 +2,6 @@
 
 use super::exchange::Exchange;
 use super::file::Part;
-use super::in_flight::InFlight;
 use super::link::Link;
 use super::writing::Taken;
 use crate::http::body::Whole;
@@ -41,7 +40,6 @@ pub struct Stream {
     exchange: Arc<Exchange>,
     length: Option<u64>,
     ended: bool,
-    _in_flight: InFlight,
     written: Written,
 }
 
@@ -51,7 +49,6 @@ impl Stream {
             exchange,
             length,
             ended: length == Some(0),
-            _in_flight: InFlight::new(&link),
             written: Written::new(link),
         }
     }
@@ -60,6 +57,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.exchange.end_writing();
+        drop(self.written.0.in_flight.take());
     }
 }
 

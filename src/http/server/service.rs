@@ -4,7 +4,6 @@ use super::admission::Refused;
 use super::answer::{Answer, Payload};
 use super::clock::Phase;
 use super::framing::Framing;
-use super::in_flight::InFlight;
 use super::link::Link;
 use super::outgoing::{File, Outgoing, Stream, Written};
 use super::routes::{Found, Route};
@@ -93,7 +92,7 @@ impl Service {
         Answering {
             link: self.0.clone(),
             step: Step::Refuse(Box::new(refusal)),
-            in_flight: None,
+            counted: false,
         }
     }
 }
@@ -126,7 +125,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             return Answering {
                 link: link.clone(),
                 step: Step::Wait,
-                in_flight: None,
+                counted: false,
             };
         }
         if route.streaming {
@@ -135,7 +134,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             return Answering {
                 link: link.clone(),
                 step: Step::Wait,
-                in_flight: None,
+                counted: false,
             };
         }
         link.set_phase(Phase::Body);
@@ -151,7 +150,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 Answering {
                     link: link.clone(),
                     step: Step::Collect(collecting),
-                    in_flight: None,
+                    counted: false,
                 }
             }
             Err(error) => self.refuse(Refusal::of(&error), true),
@@ -163,8 +162,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 pub struct Answering {
     link: Rc<Link>,
     step: Step,
-    /// It was not answered at once.
-    in_flight: Option<InFlight>,
+    /// It was not answered at once, so it is in flight.
+    counted: bool,
 }
 
 /// Small, since hyper moves it about: what is rare is boxed.
@@ -257,6 +256,9 @@ impl Answering {
                     version = Version::HTTP_10;
                 }
                 link.begin_stream_answer();
+                // From here on until the stream's end.
+                link.in_flight.count(link);
+                self.counted = false;
                 Outgoing::Stream(Stream::new(exchange, link.clone(), length))
             }
             Payload::File(part) => {
@@ -296,8 +298,9 @@ impl Future for Answering {
             Poll::Ready(()) => Poll::Ready(Ok(self.reply(answer))),
             Poll::Pending => {
                 let this = &mut *self;
-                this.in_flight
-                    .get_or_insert_with(|| InFlight::new(&this.link));
+                if !std::mem::replace(&mut this.counted, true) {
+                    this.link.in_flight.count(&this.link);
+                }
                 Poll::Pending
             }
         }
@@ -308,6 +311,9 @@ impl Drop for Answering {
     fn drop(&mut self) {
         if !matches!(self.step, Step::Done) {
             self.link.shard().stats.unanswered.add(1);
+        }
+        if self.counted {
+            drop(self.link.in_flight.take());
         }
     }
 }
