@@ -59,6 +59,7 @@ mod header {
         "receiver_stats",
         "producer_config",
         "producer",
+        "producer_send",
     ];
 
     const HEADER: &str = "include/hysock.h";

@@ -4111,13 +4111,6 @@ typedef struct hysock_producer_report {
     uint64_t dropped;
 } hysock_producer_report;
 
-/** One message of a batch that is sent. */
-typedef struct hysock_slice {
-    /** May be NULL when `len` is 0. */
-    const void *data;
-    size_t len;
-} hysock_slice;
-
 /** What a producer has counted since it was made. Later versions add numbers at the end. */
 typedef struct hysock_producer_counts {
     /** Messages that the kernel took. */
@@ -4201,6 +4194,50 @@ hysock_status hysock_producer_shutdown(hysock_producer *producer,
 void hysock_producer_free(hysock_producer *producer);
 
 /**
+ * Wait until every message that was sent before has come that far: HYSOCK_FLUSH_WRITTEN or
+ * HYSOCK_FLUSH_READ.
+ *
+ * Thread: any but the I/O threads, which may only call it with a timeout of 0.
+ * Errors: HYSOCK_E_TIMED_OUT, HYSOCK_E_WOULD_BLOCK when `timeout_ms` is 0; HYSOCK_E_CLOSED when a
+ * connection broke since the last flush and messages are in doubt; HYSOCK_E_SHUT_DOWN when the producer
+ * has ended before; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_flush(hysock_producer *producer,
+                                    int32_t how,
+                                    uint32_t timeout_ms,
+                                    hysock_error *err);
+
+/**
+ * Fill `*counts` with what the producer has counted so far; also after its end, until it is freed.
+ *
+ * `size` is `sizeof *counts`: see hysock_server_stats().
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_stats(hysock_producer *producer,
+                                    hysock_producer_counts *counts,
+                                    size_t size,
+                                    hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * producer send
+ * ===============================================================================================
+ *
+ * Sending several messages at once, in pieces, and with descriptors. All of it is options.
+ */
+
+/** One message of a batch that is sent. */
+typedef struct hysock_slice {
+    /** May be NULL when `len` is 0. */
+    const void *data;
+    size_t len;
+} hysock_slice;
+
+/**
  * Send `count` messages in order, many with one system call. `*sent` says how many were sent or wait in
  * the queue: all of them, or those before the one that the error is about.
  *
@@ -4244,35 +4281,6 @@ hysock_status hysock_producer_send_fds(hysock_producer *producer,
                                        size_t fd_count,
                                        uint32_t timeout_ms,
                                        hysock_error *err);
-
-/**
- * Wait until every message that was sent before has come that far: HYSOCK_FLUSH_WRITTEN or
- * HYSOCK_FLUSH_READ.
- *
- * Thread: any but the I/O threads, which may only call it with a timeout of 0.
- * Errors: HYSOCK_E_TIMED_OUT, HYSOCK_E_WOULD_BLOCK when `timeout_ms` is 0; HYSOCK_E_CLOSED when a
- * connection broke since the last flush and messages are in doubt; HYSOCK_E_SHUT_DOWN when the producer
- * has ended before; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
- * Since: 0.1
- */
-hysock_status hysock_producer_flush(hysock_producer *producer,
-                                    int32_t how,
-                                    uint32_t timeout_ms,
-                                    hysock_error *err);
-
-/**
- * Fill `*counts` with what the producer has counted so far; also after its end, until it is freed.
- *
- * `size` is `sizeof *counts`: see hysock_server_stats().
- *
- * Thread: any, also inside callbacks.
- * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
- * Since: 0.1
- */
-hysock_status hysock_producer_stats(hysock_producer *producer,
-                                    hysock_producer_counts *counts,
-                                    size_t size,
-                                    hysock_error *err);
 
 #ifdef __cplusplus
 } /* extern "C" */

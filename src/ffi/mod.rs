@@ -105,6 +105,7 @@ pub mod listener_config;
 pub mod peer;
 pub mod producer;
 pub mod producer_config;
+pub mod producer_send;
 pub mod queue;
 pub mod receiver;
 pub mod receiver_config;

@@ -4,16 +4,16 @@
 //! takes a batch at a time, and its end gives the room back. A reader that finds no room waits, so its
 //! socket is not read and its producer is slowed: nothing is lost.
 
+mod append;
+mod room;
+
+pub use append::{Appending, Payload, Reserved};
+
 use super::batch::{Batch, Content};
-use super::source::Source;
 use crate::limits::{MESSAGE_OVERHEAD, READ_MAX};
-use crate::runtime::io_thread::IoThread;
+use room::Waiting;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
-use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 
 /// A batch's bytes are kept together up to this size; a longer message is a batch of its own.
 const ARENA: usize = 128 * 1024;
@@ -72,48 +72,6 @@ struct State {
     closed: bool,
 }
 
-/// A reader that found no room: once in the queue at most, and only as long as it waits.
-struct Waiting {
-    source: Arc<Source>,
-    /// It has a message under way.
-    inside: bool,
-    waker: Waker,
-    thread: Arc<IoThread>,
-}
-
-impl Waiting {
-    fn wake(self) {
-        self.thread.wake(self.waker);
-    }
-}
-
-/// One read's room, once there is some. Dropped before, its turn is the next one's.
-pub struct Room<'a> {
-    funnel: &'a Arc<Funnel>,
-    source: &'a Arc<Source>,
-    inside: bool,
-    thread: &'a Arc<IoThread>,
-    waits: bool,
-}
-
-impl Future for Room<'_> {
-    type Output = Reserved;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reserved> {
-        let reserved = self.funnel.reserve(&self, cx.waker());
-        self.waits = reserved.is_none();
-        reserved.map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        if self.waits {
-            self.funnel.leave(self.source);
-        }
-    }
-}
-
 /// What a funnel has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -142,73 +100,6 @@ impl Funnel {
     /// How much one read may take.
     fn step(&self) -> u64 {
         (READ_MAX as u64).min(self.budget.bytes)
-    }
-
-    /// Room for one read of `source`, whose reader runs on `thread`. `inside` is a message under way.
-    pub fn room<'a>(
-        self: &'a Arc<Self>,
-        source: &'a Arc<Source>,
-        inside: bool,
-        thread: &'a Arc<IoThread>,
-    ) -> Room<'a> {
-        Room {
-            funnel: self,
-            source,
-            inside,
-            thread,
-            waits: false,
-        }
-    }
-
-    /// Reserves the room; without any `waker` is woken when there may be some.
-    fn reserve(self: &Arc<Self>, room: &Room<'_>, waker: &Waker) -> Option<Reserved> {
-        let (source, inside, thread) = (room.source, room.inside, room.thread);
-        let step = self.step();
-        let mut state = self.state();
-        if self.budget.overflow == Overflow::Block {
-            // Who holds nothing may always begin: a budget smaller than one message must not end all.
-            let own = source.held.load(Ordering::Acquire);
-            if own > 0
-                && own + step > self.budget.per_producer
-                && !(inside && source.is_all_partial())
-            {
-                source.wait(thread, waker);
-                // Given back in between?
-                if source.held.load(Ordering::Acquire) == own {
-                    return None;
-                }
-            }
-            let full = state.held > 0 && state.held + step > self.budget.bytes;
-            // With nothing but messages under way nobody could make room: they must go on.
-            let stuck = inside && state.held == state.partial;
-            if full && !stuck {
-                if !state.waiting.iter().any(|w| Arc::ptr_eq(&w.source, source)) {
-                    state.waiting.push_back(Waiting {
-                        source: source.clone(),
-                        inside,
-                        waker: waker.clone(),
-                        thread: thread.clone(),
-                    });
-                }
-                return None;
-            }
-        }
-        if room.waits {
-            state.waiting.retain(|w| !Arc::ptr_eq(&w.source, source));
-        }
-        state.held += step;
-        state.reserved += step;
-        Some(Reserved {
-            funnel: self.clone(),
-            step,
-        })
-    }
-
-    /// A reader waits no more. When it was woken already, the room is for the next one.
-    fn leave(&self, source: &Arc<Source>) {
-        let mut state = self.state();
-        state.waiting.retain(|w| !Arc::ptr_eq(&w.source, source));
-        self.wake_waiting(state);
     }
 
     /// For what needs no room: an event, or the end of what a producer sent.
@@ -279,26 +170,6 @@ impl Funnel {
         state.keep_spare(content);
         self.wake_waiting(state);
     }
-
-    fn wake_waiting(&self, mut state: MutexGuard<'_, State>) {
-        if state.waiting.is_empty() {
-            return;
-        }
-        let room = self.budget.bytes.saturating_sub(state.held) / self.step();
-        let count = state
-            .waiting
-            .len()
-            .min(usize::try_from(room).unwrap_or(usize::MAX));
-        let mut woken: Vec<_> = state.waiting.drain(..count).collect();
-        // Nothing but messages under way: one of these must go on, whoever else waits before it.
-        if state.held == state.partial
-            && let Some(at) = state.waiting.iter().position(|w| w.inside)
-        {
-            woken.extend(state.waiting.remove(at));
-        }
-        drop(state);
-        woken.into_iter().for_each(Waiting::wake);
-    }
 }
 
 impl State {
@@ -337,171 +208,6 @@ impl State {
             self.keep_spare(empty);
         }
         true
-    }
-}
-
-/// Room for one read.
-pub struct Reserved {
-    funnel: Arc<Funnel>,
-    step: u64,
-}
-
-impl Reserved {
-    /// Hands over what the read gave of one producer: `decode` finds the messages, and says how many bytes of
-    /// a message under way it holds now.
-    pub fn append<R>(
-        self,
-        source: &Arc<Source>,
-        decode: impl FnOnce(&mut Appending<'_>) -> R,
-    ) -> R {
-        let funnel = self.funnel.clone();
-        let before = source.partial.load(Ordering::Relaxed);
-        let mut appending = Appending {
-            state: funnel.state(),
-            funnel: &funnel,
-            source: source.clone(),
-            charged: 0,
-            partial: before,
-        };
-        let result = decode(&mut appending);
-        appending.settle();
-        let Appending {
-            mut state, partial, ..
-        } = appending;
-        if partial != before {
-            source.partial.store(partial, Ordering::Relaxed);
-            state.held = state.held + partial - before;
-            state.partial = state.partial + partial - before;
-            source.held.fetch_add(partial, Ordering::AcqRel);
-            source.held.fetch_sub(before, Ordering::AcqRel);
-        }
-        let filled = !state.contents.is_empty();
-        drop(state);
-        // Gives the reservation back, and so wakes whoever fits into what was not needed.
-        drop(self);
-        if filled {
-            (funnel.on_filled)();
-        }
-        result
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        let mut state = self.funnel.state();
-        state.held -= self.step;
-        state.reserved -= self.step;
-        self.funnel.wake_waiting(state);
-    }
-}
-
-/// The end of a funnel, as one reader appends to it.
-pub struct Appending<'a> {
-    state: MutexGuard<'a, State>,
-    funnel: &'a Funnel,
-    source: Arc<Source>,
-    /// Of the source's messages that are not in its own figures yet.
-    charged: u64,
-    /// Bytes of the message under way.
-    pub partial: u64,
-}
-
-impl Appending<'_> {
-    /// What follows is from `source`.
-    pub fn from(&mut self, source: &Arc<Source>) {
-        if !Arc::ptr_eq(&self.source, source) {
-            self.settle();
-            self.source = source.clone();
-        }
-    }
-
-    fn settle(&mut self) {
-        let charged = std::mem::take(&mut self.charged);
-        self.source.held.fetch_add(charged, Ordering::AcqRel);
-    }
-
-    /// A message beyond the limit was passed over.
-    pub fn skip(&mut self) {
-        self.state.skipped += 1;
-        self.source.sequence();
-    }
-
-    /// Appends one message; `false` when it was dropped.
-    pub fn message(&mut self, payload: Payload<'_>, flags: u32) -> bool {
-        if self.state.closed {
-            return false;
-        }
-        let len = payload.len();
-        let cost = charge(len);
-        let sequence = self.source.sequence();
-        if self.funnel.budget.overflow != Overflow::Block && !self.make_room(cost) {
-            self.state.dropped += 1;
-            return false;
-        }
-        self.charged += cost;
-        self.state.held += cost;
-        match payload {
-            Payload::Owned(bytes) if len > ARENA / 4 => {
-                let content = Content::of(&self.source, bytes, flags, sequence);
-                self.state.contents.push_back(content);
-            }
-            payload => {
-                let tail = self.state.tail(len);
-                tail.push(&self.source, payload.bytes(), flags, sequence);
-            }
-        }
-        true
-    }
-
-    /// Appends a message that came with descriptors.
-    pub fn message_with(&mut self, payload: Payload<'_>, flags: u32, fds: Vec<OwnedFd>) {
-        if self.message(payload, flags)
-            && let Some(tail) = self.state.contents.back_mut()
-        {
-            tail.attach(fds);
-        }
-    }
-
-    /// Appends an event of the producer: it is never dropped.
-    pub fn event(&mut self, flags: u32, code: u64, data: &[u8]) {
-        if self.state.closed {
-            return;
-        }
-        self.charged += charge(data.len());
-        self.state.held += charge(data.len());
-        self.state
-            .tail(data.len())
-            .push(&self.source, data, flags, code);
-    }
-
-    /// For a lossy policy: whether there is room for a message of that cost, after dropping.
-    fn make_room(&mut self, cost: u64) -> bool {
-        let budget = self.funnel.budget;
-        // What is reserved for reads is not held by messages.
-        let full = |state: &State| state.held - state.reserved + cost > budget.bytes;
-        if budget.overflow == Overflow::DropOldest {
-            while full(&self.state) && self.state.drop_oldest() {}
-        }
-        !full(&self.state) || self.state.contents.is_empty()
-    }
-}
-
-/// One message's bytes.
-pub enum Payload<'a> {
-    Slice(&'a [u8]),
-    Owned(Vec<u8>),
-}
-
-impl Payload<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Payload::Slice(bytes) => bytes,
-            Payload::Owned(bytes) => bytes,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.bytes().len()
     }
 }
 

@@ -1,11 +1,15 @@
 //! The funnel by itself: who is woken, and what is counted.
 
+use super::room::Room;
 use super::*;
 use crate::message::flags;
+use crate::message::source::Source;
+use crate::runtime::io_thread::IoThread;
 use crate::runtime::{self, Runtime};
 use crate::socket::peer::{Known, Record};
-use std::sync::atomic::AtomicUsize;
-use std::task::Wake;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake};
 use std::time::{Duration, Instant};
 
 const STEP: u64 = READ_MAX as u64;

@@ -1,70 +1,33 @@
 //! The receiver: a socket that many producers write to, and one place where their messages come out.
 
 mod accept;
+mod config;
 mod connection;
+mod counts;
 mod datagrams;
 mod listeners;
 mod metrics;
+mod pull;
+
+pub use config::Config;
+pub use counts::Counts;
 
 use super::batch::Batch;
-use super::framing::Framing;
-use super::funnel::{Budget, Funnel, Overflow};
+use super::funnel::{Budget, Funnel};
 use crate::error::{Error, Operation, Result, Status};
-use crate::limits;
-use crate::runtime::delivery::{self, Delivery, Event, Executor, Node, Strand};
+use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::Post;
 use crate::runtime::{self, Member, Runtime, Waited, context};
 use crate::socket::Kind;
 use crate::socket::listener::Listener;
 use crate::socket::users::Users;
-use rustix::event::EventfdFlags;
+use counts::Counters;
+use pull::Pull;
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// What a receiver keeps to.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub delivery: Delivery,
-    pub kind: Kind,
-    pub framing: Framing,
-    pub max_message: u64,
-    pub max_bytes: u64,
-    pub max_bytes_per_producer: u64,
-    pub overflow: Overflow,
-    pub max_connections: u64,
-    pub max_connections_per_uid: u64,
-    /// Messages of one callback.
-    pub max_batch: u64,
-    pub frame_timeout: Option<Duration>,
-    /// Connects and disconnects come out among the messages.
-    pub events: bool,
-    /// Messages may carry descriptors.
-    pub fds: bool,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            delivery: Delivery::Pool,
-            kind: Kind::Stream,
-            framing: Framing::default(),
-            max_message: limits::RECEIVER_MAX_MESSAGE.default,
-            max_bytes: limits::RECEIVER_MAX_BYTES.default,
-            max_bytes_per_producer: limits::RECEIVER_MAX_BYTES_PER_PRODUCER.default,
-            overflow: Overflow::default(),
-            max_connections: limits::RECEIVER_MAX_CONNECTIONS.default,
-            max_connections_per_uid: limits::RECEIVER_MAX_CONNECTIONS_PER_UID.default,
-            max_batch: limits::RECEIVER_MAX_BATCH.default,
-            frame_timeout: limits::RECEIVER_FRAME_TIMEOUT.default_time(),
-            events: false,
-            fds: false,
-        }
-    }
-}
 
 /// What runs with each batch, which is lent to it unless it keeps it.
 pub type BatchFn = Box<dyn Fn(&Arc<Receiver>, Arc<Batch>) + Send + Sync>;
@@ -103,80 +66,6 @@ enum Stage {
     New,
     Running,
     Ending,
-}
-
-/// What goes wrong on the way in, counted.
-#[derive(Default)]
-struct Counters {
-    producers: AtomicU64,
-    truncated: AtomicU64,
-    oversize: AtomicU64,
-    skipped: AtomicU64,
-    fds_refused: AtomicU64,
-    timed_out: AtomicU64,
-    abandoned: AtomicU64,
-    forbidden: AtomicU64,
-    overload: AtomicU64,
-}
-
-/// What a receiver has seen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Messages that were handed over.
-    pub received: u64,
-    pub received_bytes: u64,
-    /// By the overflow policy.
-    pub dropped: u64,
-    /// Bytes of the budget that are held now.
-    pub held: u64,
-    pub producers_total: u64,
-    pub producers: u64,
-    /// Messages that ended too early.
-    pub truncated: u64,
-    /// Producers that announced too much.
-    pub oversize: u64,
-    /// Lines and datagrams beyond the limit.
-    pub skipped: u64,
-    pub fds_refused: u64,
-    pub timed_out: u64,
-    /// Messages that the end found undelivered.
-    pub abandoned: u64,
-    /// Producers that no allow rule admits.
-    pub forbidden: u64,
-    /// Producers beyond the share of their user.
-    pub overload: u64,
-}
-
-/// A descriptor that is readable exactly while something waits.
-struct Pull {
-    fd: OwnedFd,
-    readable: Mutex<bool>,
-}
-
-impl Pull {
-    fn new() -> Result<Pull> {
-        let fd = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|e| {
-                let what = "cannot make the receiver's descriptor";
-                Error::system(Operation::Start, what, &e.into())
-            })?;
-        Ok(Pull {
-            fd,
-            readable: Mutex::new(false),
-        })
-    }
-
-    /// Makes the descriptor what `filled` says; asked under the lock, so that the last word is right.
-    fn settle(&self, filled: impl FnOnce() -> bool) {
-        let mut readable = self.readable.lock().unwrap_or_else(PoisonError::into_inner);
-        let filled = filled();
-        if filled && !*readable {
-            rustix::io::write(&self.fd, &1u64.to_ne_bytes()).ok();
-        } else if !filled && *readable {
-            rustix::io::read(&self.fd, &mut [0; 8]).ok();
-        }
-        *readable = filled;
-    }
 }
 
 /// Keeps a receiver's end waiting until it is dropped.
@@ -316,73 +205,6 @@ impl Receiver {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
             self.holds.fetch_add(1, Ordering::AcqRel);
             delivery::post_own(self.clone(), Event::Call);
-        }
-    }
-
-    /// The descriptor that is readable while something waits.
-    pub fn fd(&self) -> i32 {
-        self.pull.fd.as_raw_fd()
-    }
-
-    /// Takes up to `max` messages; waits for the first up to `timeout`.
-    pub fn recv(&self, max: usize, timeout: Option<Duration>) -> Result<Batch> {
-        self.check()?;
-        if self.state().on_batch.is_some() {
-            return Err(Error::state(
-                "the receiver gives its batches to a callback: recv is for one without",
-            ));
-        }
-        if timeout != Some(Duration::ZERO) {
-            context::check_may_block("hysock_receiver_recv")?;
-        }
-        let deadline = deadline_after(timeout);
-        loop {
-            // Asked before: nothing is added once it is closing.
-            let closing = self.closing.load(Ordering::Acquire);
-            if let Some(batch) = self.funnel.take(max) {
-                self.pull.settle(|| self.is_readable());
-                return Ok(batch);
-            }
-            if closing {
-                return Err(shut_down());
-            }
-            if timeout == Some(Duration::ZERO) {
-                return Err(Error::new(
-                    Status::WouldBlock,
-                    Operation::Receive,
-                    "no message waits",
-                ));
-            }
-            if !runtime::wait_readable(&self.pull.fd, deadline)? {
-                return Err(runtime::timed_out("no message came"));
-            }
-        }
-    }
-
-    /// A receiver that has ended stays readable: its end is news too.
-    fn is_readable(&self) -> bool {
-        self.funnel.is_filled() || self.closing.load(Ordering::Acquire)
-    }
-
-    pub fn counts(&self) -> Counts {
-        let funnel = self.funnel.counts();
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counters;
-        Counts {
-            received: funnel.received,
-            received_bytes: funnel.received_bytes,
-            dropped: funnel.dropped,
-            held: funnel.held,
-            producers_total: get(&counters.producers),
-            producers: get(&self.connections),
-            truncated: get(&counters.truncated),
-            oversize: get(&counters.oversize),
-            skipped: get(&counters.skipped) + funnel.skipped,
-            fds_refused: get(&counters.fds_refused),
-            timed_out: get(&counters.timed_out),
-            abandoned: get(&counters.abandoned),
-            forbidden: get(&counters.forbidden),
-            overload: get(&counters.overload),
         }
     }
 

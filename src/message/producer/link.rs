@@ -1,0 +1,196 @@
+//! The connection of a producer: made, written to, and found broken.
+
+use super::{Producer, State};
+use crate::error::{Error, Operation, Result, Status};
+use crate::limits;
+use crate::socket::connect;
+use crate::socket::packet;
+use rustix::io::Errno;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the socket made of a message.
+pub(super) enum Sent {
+    Whole,
+    /// The rest, from so many bytes on, has to wait.
+    Part(usize),
+}
+
+impl Producer {
+    /// Connects when there is no connection and it is time to try. An error is one that trying again does
+    /// not mend.
+    pub(super) fn ensure_link(&self, state: &mut State) -> Result<()> {
+        let early = state.retry_at.is_some_and(|at| Instant::now() < at);
+        if state.link.is_some() || early {
+            return Ok(());
+        }
+        match connect::connect_as(self.config.kind.socket_type(), &self.address) {
+            Ok(fd) => {
+                state.connected(fd);
+                Ok(())
+            }
+            Err(error) if may_come(&error) => {
+                state.postpone();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a message past the empty queue.
+    pub(super) fn try_now(
+        &self,
+        state: &mut State,
+        payload: &[u8],
+        fds: &[OwnedFd],
+    ) -> Result<Sent> {
+        // Twice: a receiver that was restarted shows only in a failed send.
+        for _ in 0..2 {
+            self.ensure_link(state)?;
+            let Some(link) = state.link.clone() else {
+                return Ok(Sent::Part(0));
+            };
+            let header = self.wire.header(payload.len(), fds.len());
+            let trailer = self.wire.trailer().map(|byte| [byte]);
+            let header = header.as_ref().map_or(&[][..], |header| header.as_slice());
+            let trailer = trailer.as_ref().map_or(&[][..], |byte| &byte[..]);
+            let whole = header.len() + payload.len() + trailer.len();
+            let pieces = [
+                IoSlice::new(header),
+                IoSlice::new(payload),
+                IoSlice::new(trailer),
+            ];
+            match packet::send(link.as_fd(), &pieces, fds) {
+                Ok(n) if n == whole => {
+                    state.wrote(1);
+                    return Ok(Sent::Whole);
+                }
+                Ok(n) => return Ok(Sent::Part(n)),
+                Err(Errno::AGAIN | Errno::NOBUFS) => return Ok(Sent::Part(0)),
+                Err(Errno::MSGSIZE) => return Err(self.too_large(payload.len())),
+                Err(errno) if is_end(errno) => state.disconnected(errno),
+                Err(errno) => return Err(self.cannot_send(errno)),
+            }
+        }
+        Ok(Sent::Part(0))
+    }
+
+    pub(super) fn cannot_send(&self, errno: Errno) -> Error {
+        if errno == Errno::PERM {
+            return Error::new(
+                Status::Forbidden,
+                Operation::Send,
+                format!("{}: the receiver takes no descriptors", self.address),
+            );
+        }
+        let what = format!("cannot send to {}", self.address);
+        Error::system(Operation::Send, &what, &errno.into())
+    }
+
+    /// Writes what waits until the socket is full; `true` when it wants to be waited for.
+    pub(super) fn write_out(&self, state: &mut State) -> bool {
+        let framed = self.wire.framing.is_some();
+        let mut blocked = false;
+        while let Some(link) = state.link.clone()
+            && !state.outbox.is_empty()
+        {
+            let (bytes, fds) = if framed {
+                state.outbox.next(limits::GATHER_MAX)
+            } else {
+                state.outbox.first().expect("not empty")
+            };
+            match packet::send(link.as_fd(), &[IoSlice::new(bytes)], fds) {
+                Ok(n) if framed => {
+                    let complete = state.outbox.advance(n);
+                    state.wrote(complete);
+                }
+                Ok(_) => {
+                    state.outbox.advance_one();
+                    state.wrote(1);
+                }
+                Err(Errno::AGAIN | Errno::NOBUFS) => {
+                    blocked = true;
+                    break;
+                }
+                // What the socket never takes must not hold up the rest.
+                Err(errno) if !is_end(errno) && state.outbox.is_at_start() => {
+                    state.outbox.advance_one();
+                    state.counts.refused += 1;
+                }
+                Err(errno) => state.disconnected(errno),
+            }
+        }
+        self.changed.notify_all();
+        blocked
+    }
+}
+
+/// Whether the receiver may be there later.
+fn may_come(error: &Error) -> bool {
+    matches!(
+        error.status,
+        Status::Absent | Status::Refused | Status::Busy
+    )
+}
+
+/// Whether the connection is over.
+fn is_end(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::PIPE | Errno::CONNRESET | Errno::CONNREFUSED | Errno::NOTCONN | Errno::NOENT
+    )
+}
+
+impl State {
+    pub(super) fn connected(&mut self, fd: OwnedFd) {
+        self.link = Some(Arc::new(fd));
+        self.retry_at = None;
+        self.since = Instant::now();
+        self.refusal = None;
+        self.taken = 0;
+        self.read = 0;
+        self.counts.connections += 1;
+    }
+
+    /// A connect failed: the next one has to wait, each time longer, and not all producers at once.
+    pub(super) fn postpone(&mut self) {
+        let now = Instant::now();
+        let spread = self.backoff.mul_f64(jitter(now));
+        self.retry_at = now.checked_add(self.backoff / 2 + spread / 2);
+        self.backoff = (self.backoff * 2).min(limits::RECONNECT_MAX);
+    }
+
+    pub(super) fn wrote(&mut self, messages: u64) {
+        self.taken += messages;
+        self.counts.written += messages;
+    }
+
+    /// The connection is over. What the receiver had not read by then is in doubt. `errno` is what a send
+    /// gave: ECONNRESET comes once, so a read would not give it again.
+    pub(super) fn disconnected(&mut self, errno: Errno) {
+        let Some(link) = self.link.take() else { return };
+        if errno == Errno::CONNRESET || !packet::was_read_to_its_end(link.as_fd()) {
+            self.counts.in_doubt += self.taken - self.read;
+        }
+        self.outbox.rewind();
+        // Who is sent away as soon as they have come must not come back at once.
+        if self.since.elapsed() < limits::RECONNECT_MAX {
+            self.postpone();
+        } else {
+            self.backoff = limits::RECONNECT_MIN;
+        }
+    }
+
+    /// Messages that have left the queue, one way or another.
+    pub(super) fn gone(&self) -> u64 {
+        self.counts.written + self.counts.refused + self.counts.dropped_oldest
+    }
+}
+
+/// Something between 0 and 1.
+fn jitter(now: Instant) -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    (RandomState::new().hash_one(now) % 1024) as f64 / 1024.0
+}

@@ -1,0 +1,287 @@
+//! Sending: on the caller's thread as long as nothing waits, through the queue otherwise.
+
+use super::link::Sent;
+use super::{Overflow, Producer, State};
+use crate::error::{Error, Operation, Result, Status};
+use crate::limits;
+use crate::runtime::context;
+use crate::runtime::gate::deadline_after;
+use crate::socket::Kind;
+use std::os::fd::OwnedFd;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a send may wait for room.
+#[derive(Clone, Copy)]
+struct Patience {
+    deadline: Option<Instant>,
+    /// Not at all.
+    tries: bool,
+}
+
+impl Patience {
+    fn new(timeout: Option<Duration>) -> Patience {
+        Patience {
+            deadline: deadline_after(timeout),
+            tries: timeout == Some(Duration::ZERO),
+        }
+    }
+
+    /// What the end of it is called.
+    fn status(self) -> Status {
+        match self.tries {
+            true => Status::WouldBlock,
+            false => Status::TimedOut,
+        }
+    }
+}
+
+impl Producer {
+    /// Sends one message: at once, or through the queue. `None` waits for room as long as it takes.
+    pub fn send(&self, payload: &[u8], timeout: Option<Duration>) -> Result<()> {
+        self.send_with(payload, Vec::new(), timeout)
+    }
+
+    /// Sends one message with descriptors, which are the library's from now on.
+    pub fn send_with(
+        &self,
+        payload: &[u8],
+        fds: Vec<OwnedFd>,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        self.check_message(payload, fds.len())?;
+        self.check_wait(timeout)?;
+        self.put(payload, fds, Patience::new(timeout))
+    }
+
+    fn put(&self, payload: &[u8], fds: Vec<OwnedFd>, patience: Patience) -> Result<()> {
+        let mut state = self.state();
+        self.check_open(&state)?;
+        let mut written = 0;
+        if state.outbox.is_empty() {
+            match self.try_now(&mut state, payload, &fds)? {
+                Sent::Whole => return Ok(()),
+                Sent::Part(n) => written = n,
+            }
+        }
+        if written > 0 {
+            // Part of it is on its way: the rest must follow, whatever the queue's limit.
+            state.outbox.push(self.wire, payload, fds, written);
+            self.wake(state);
+            return Ok(());
+        }
+        match self.make_room(state, payload.len(), patience)? {
+            Some(mut state) => {
+                let first = state.outbox.is_empty();
+                state.outbox.push(self.wire, payload, fds, 0);
+                if first {
+                    self.wake(state);
+                }
+                Ok(())
+            }
+            // Dropped, and counted.
+            None => Ok(()),
+        }
+    }
+
+    /// Sends messages in order, many with one system call; says how many were sent or wait in the queue.
+    /// Fewer than all only with the error that stopped it.
+    pub fn send_batch<'a>(
+        &self,
+        messages: impl Iterator<Item = &'a [u8]>,
+        timeout: Option<Duration>,
+    ) -> (usize, Result<()>) {
+        let mut done = 0;
+        if let Err(error) = self.check_wait(timeout) {
+            return (0, Err(error));
+        }
+        let patience = Patience::new(timeout);
+        let mut messages = messages.peekable();
+        while messages.peek().is_some() {
+            let result = if self.wire.framing.is_some() {
+                self.send_gathered(&mut messages, &mut done, patience)
+            } else {
+                let payload = messages.next().expect("peeked");
+                let sent = self
+                    .check_message(payload, 0)
+                    .and_then(|()| self.put(payload, Vec::new(), patience));
+                done += usize::from(sent.is_ok());
+                sent
+            };
+            if let Err(error) = result {
+                return (done, Err(error));
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// One system call's worth of a batch.
+    fn send_gathered<'a>(
+        &self,
+        messages: &mut std::iter::Peekable<impl Iterator<Item = &'a [u8]>>,
+        done: &mut usize,
+        patience: Patience,
+    ) -> Result<()> {
+        let mut state = self.state();
+        self.check_open(&state)?;
+        // Before the first: a connect that fails for good must leave all of them to the caller.
+        self.ensure_link(&mut state)?;
+        let before = state.outbox.cost();
+        let mut gathered = 0;
+        while let Some(payload) = messages.peek() {
+            if let Err(error) = self.check_message(payload, 0) {
+                self.push_out(state);
+                return Err(error);
+            }
+            let len = payload.len();
+            let cost = len as u64 + limits::MESSAGE_OVERHEAD;
+            let direct =
+                before == 0 && state.link.is_some() && gathered + len <= limits::GATHER_MAX;
+            if !direct && state.outbox.cost() + cost > self.config.max_queue {
+                if gathered > 0 {
+                    break;
+                }
+                match self.make_room(state, len, patience)? {
+                    Some(again) => state = again,
+                    None => {
+                        messages.next();
+                        *done += 1;
+                        return Ok(());
+                    }
+                }
+            }
+            state.outbox.push(self.wire, payload, Vec::new(), 0);
+            gathered += len;
+            *done += 1;
+            messages.next();
+            if gathered >= limits::GATHER_MAX {
+                break;
+            }
+        }
+        self.push_out(state);
+        Ok(())
+    }
+
+    /// Writes what waits as far as the socket takes it; the task does the rest.
+    fn push_out(&self, mut state: MutexGuard<'_, State>) {
+        if state.link.is_some() {
+            self.write_out(&mut state);
+        }
+        if !state.outbox.is_empty() {
+            self.wake(state);
+        }
+    }
+
+    fn check_open(&self, state: &State) -> Result<()> {
+        if state.end.is_some() {
+            return Err(Error::new(
+                Status::ShutDown,
+                Operation::Send,
+                "the producer was shut down",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_message(&self, payload: &[u8], fds: usize) -> Result<()> {
+        self.check()?;
+        if payload.len() as u64 > self.config.max_message {
+            return Err(self.too_large(payload.len()));
+        }
+        if let Some(framing) = self.wire.framing {
+            framing.check(payload)?;
+        } else if self.config.kind == Kind::Seqpacket && payload.is_empty() {
+            return Err(Error::argument(
+                "a SEQPACKET message of no bytes reads as the end: send at least one",
+            ));
+        }
+        if fds > 0 && !self.config.fds {
+            return Err(Error::state(
+                "descriptors are off: see hysock_producer_config_set_fds",
+            ));
+        }
+        if fds > limits::FDS_MAX {
+            return Err(Error::argument(format!(
+                "{fds} descriptors with one message, the kernel takes {} at most",
+                limits::FDS_MAX
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn too_large(&self, len: usize) -> Error {
+        Error::new(
+            Status::TooLarge,
+            Operation::Send,
+            format!(
+                "a message of {len} bytes is longer than the {} of hysock_producer_config_set_max_message \
+                 or than the socket takes",
+                self.config.max_message
+            ),
+        )
+    }
+
+    fn check_wait(&self, timeout: Option<Duration>) -> Result<()> {
+        if timeout != Some(Duration::ZERO) && context::is_io_thread() {
+            context::check_may_block("hysock_producer_send with a timeout")?;
+        }
+        Ok(())
+    }
+
+    /// Waits for room, or makes some; `None` when the message was dropped instead.
+    fn make_room<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        len: usize,
+        patience: Patience,
+    ) -> Result<Option<MutexGuard<'a, State>>> {
+        let cost = len as u64 + limits::MESSAGE_OVERHEAD;
+        loop {
+            self.check_open(&state)?;
+            // One message always fits, whatever the limit.
+            if state.outbox.is_empty() || state.outbox.cost() + cost <= self.config.max_queue {
+                return Ok(Some(state));
+            }
+            match self.config.overflow {
+                Overflow::DropNewest => {
+                    state.counts.dropped_newest += 1;
+                    return Ok(None);
+                }
+                Overflow::DropOldest if state.outbox.drop_oldest() => {
+                    state.counts.dropped_oldest += 1;
+                }
+                // Half written, and nothing behind it: it goes on as if it were alone.
+                Overflow::DropOldest => return Ok(Some(state)),
+                Overflow::Fail => return Err(self.full(Status::Limit)),
+                Overflow::Block => state = self.wait(state, patience)?,
+            }
+        }
+    }
+
+    /// Waits for a change.
+    fn wait<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        patience: Patience,
+    ) -> Result<MutexGuard<'a, State>> {
+        let left = patience
+            .deadline
+            .map(|d| d.saturating_duration_since(Instant::now()));
+        match left {
+            None => Ok(self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner)),
+            Some(left) if left.is_zero() => Err(self.full(patience.status())),
+            Some(left) => {
+                let waited = self.changed.wait_timeout(state, left);
+                Ok(waited.unwrap_or_else(PoisonError::into_inner).0)
+            }
+        }
+    }
+
+    fn full(&self, status: Status) -> Error {
+        let message = format!("{}: the producer's queue is full", self.address);
+        Error::new(status, Operation::Send, message)
+    }
+}
