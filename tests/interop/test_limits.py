@@ -277,6 +277,54 @@ def test_without_descriptors_clients_get_a_503_and_then_all_is_well(serve):
     assert len(lines(server, "cannot accept")) == 2, server.output
 
 
+# What may keep accept4 from a connection, and whether a descriptor given up may help: then it is tried
+# once more after each failure but the first.
+SHORTAGES = {"EMFILE": True, "ENFILE": True, "ENOMEM": False}
+PAUSES = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32]  # after each of the failures, and then there is none
+
+
+@pytest.mark.parametrize("name", SHORTAGES)
+def test_whatever_accept_lacks_it_pauses_and_goes_on(serve, sockdir, name):
+    """strace says so to the server: the kernel runs out of memory for nobody's test."""
+    trace = sockdir / "trace"
+    failures = len(PAUSES) + (len(PAUSES) - 1 if SHORTAGES[name] else 0)
+    # The first two calls are for the first connection: one finds it, one finds no other.
+    inject = f"inject=accept4:error={name}:when=3..{2 + failures}"
+    strace = [tool("strace"), "-f", "-qq", "-ttt", "-o", trace, "-e", "trace=accept4", "-e", inject]
+    server = serve(wrap=strace)
+    child = int(run(tool("ps"), "-o", "pid=", "--ppid", server.pid).stdout)
+    with connect(server.path) as held:
+        assert ask(held)[0] == 200
+        with connect(server.path) as late:
+            began = time.monotonic()
+            late.sendall(REQUEST)
+            assert ask(held)[0] == 200, "others noticed"
+            head, body = read_answer(late)
+            assert head.startswith(b"HTTP/1.1 200 ") and body == HELLO
+            assert time.monotonic() - began < sum(PAUSES) + 1
+        # It accepts as if nothing had been.
+        for _ in range(20):
+            with connect(server.path) as further:
+                assert ask(further) == (200, HELLO)
+    assert len(lines(server, "cannot accept")) == 1
+    assert re.search(r"; 0 got a 503", server.wait_line("accepted again"))
+    assert len(lines(server, "log:")) == 2, server.output
+    os.kill(child, signal.SIGTERM)
+    server.wait()
+
+    calls = [line for line in trace.read_text().splitlines() if "accept4" in line]
+    failed = [float(line.split()[1]) for line in calls if "(INJECTED)" in line]
+    assert len(failed) == failures
+    if SHORTAGES[name]:
+        failed = failed[:1] + failed[1::2]
+    for before, after, pause in zip(failed, failed[1:], PAUSES, strict=False):
+        assert after - before > pause - 0.001, "it does not wait"
+    accepted = sum("= -1" not in line for line in calls)
+    assert accepted == 22
+    # As a rule one for each connection and one that finds no other, and a last one at the end.
+    assert len(calls) - failures < 3 * accepted, "it spins"
+
+
 def test_a_shortage_that_passes_costs_nobody_an_answer(serve):
     """One that ends within the first moment: who came waits, and is served."""
     server = serve()
