@@ -7,6 +7,7 @@ import resource
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -94,32 +95,33 @@ def cpu_seconds(pid):
 # ---- slow peers ----
 
 
-class Normal(threading.Thread):
-    """A client beside the others; how long its requests took, in seconds."""
+class Steady:
+    """A client beside the others, in a process of its own: what this one does costs it nothing."""
 
     def __init__(self, path):
-        super().__init__(daemon=True)
-        self.path = path
-        self.times = []
-        self.failure = None
-        self.ended = threading.Event()
+        program = ROOT / "tests" / "interop" / "steady_client.py"
+        argv = [sys.executable, str(program), path]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(argv, text=True, **pipes)
 
-    def run(self):
-        try:
-            with connect(self.path) as connection:
-                while not self.ended.wait(0.002):
-                    began = time.monotonic()
-                    assert ask(connection) == (200, HELLO)
-                    self.times.append(time.monotonic() - began)
-        except BaseException as failure:  # noqa: BLE001 - the test reports it
-            self.failure = failure
+    def __enter__(self):
+        return self
 
     def finish(self):
-        self.ended.set()
-        self.join(DEADLINE)
-        assert not self.is_alive() and self.failure is None, self.failure
-        times = sorted(self.times)
-        return times[len(times) * 99 // 100]
+        """(when a request began, how long it took) of each."""
+        output, _ = self.process.communicate(timeout=DEADLINE)
+        assert self.process.returncode == 0, output
+        return [tuple(map(float, line.split())) for line in output.splitlines()]
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def p99(times):
+    assert len(times) >= 100, "too few to tell"
+    return sorted(times)[len(times) * 99 // 100]
 
 
 class Slow:
@@ -159,26 +161,19 @@ KINDS = {  # and the limit that each runs into
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_slow_peers_are_closed_in_time_and_others_do_not_notice(serve, kind):
-    server = serve(f"{KINDS[kind]}={int(TIMEOUT * 1000)}")
-    alone = Normal(server.path)
-    alone.start()
-    time.sleep(1)  # this long alone, to compare with
-    usual = alone.finish()
-
-    beside = Normal(server.path)
-    beside.start()
+def outlive_slow_peers(path, kind):
+    """All of them come, and are closed in time: from when to when they were there."""
     with contextlib.ExitStack() as stack:
-        slow = [Slow(server.path, kind) for _ in range(N)]
+        slow = [Slow(path, kind) for _ in range(N)]
         poll = select.poll()  # for the peer's end alone
         by_number = {}
         for one in slow:
             stack.enter_context(one.connection)
             by_number[one.connection.fileno()] = one
             poll.register(one.connection, 0)
-        next_step = time.monotonic() + 1
-        end = time.monotonic() + DEADLINE
+        all_there = time.monotonic()
+        next_step = all_there + 1
+        end = all_there + DEADLINE
         while by_number:
             assert time.monotonic() < end, f"{len(by_number)} are still open"
             for number, events in poll.poll(50):
@@ -193,8 +188,35 @@ def test_slow_peers_are_closed_in_time_and_others_do_not_notice(serve, kind):
     times = [one.closed - one.began for one in slow]
     assert min(times) > TIMEOUT - 0.3
     assert max(times) < TIMEOUT + 1
-    # The machine may be busy with something else: a pause of a scheduler's turn is none of ours.
-    assert beside.finish() < max(2 * usual, 0.05)
+    return all_there, max(one.closed for one in slow)
+
+
+ROUNDS = 4
+# Less than that is a turn of the scheduler, on a machine that has something else to do.
+FLOOR = 0.002
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_slow_peers_are_closed_in_time_and_others_do_not_notice(serve, kind):
+    """The 99th percentile of a client beside them is within twice its own without them, before and after.
+
+    In one of a few rounds: what disturbs all processes of the machine now and then is none of ours, what
+    the slow peers do to the server they do in each."""
+    server = serve(f"{KINDS[kind]}={int(TIMEOUT * 1000)}")
+    seen = []
+    while len(seen) < ROUNDS:
+        with Steady(server.path) as steady:
+            time.sleep(0.6)
+            begun = time.monotonic()
+            there, gone = outlive_slow_peers(server.path, kind)
+            time.sleep(0.6)
+            samples = steady.finish()
+        beside = p99([took for began, took in samples if there < began < gone])
+        alone = p99([took for began, took in samples if began < begun or began > gone])
+        seen.append((beside, alone))
+        if beside <= max(2 * alone, FLOOR):
+            return
+    pytest.fail(f"(beside slow peers, alone) in seconds: {seen}")
 
 
 def test_a_slow_reader_lives_and_a_dead_one_does_not(serve):
