@@ -3194,6 +3194,35 @@ hysock_str hysock_call_body(const hysock_call *call);
 void hysock_call_free(hysock_call *call);
 
 /**
+ * End a call early: it ends with HYSOCK_E_CANCELLED, now or in a moment. One that has ended stays
+ * as it is; one that has not begun cannot begin any more.
+ *
+ * Thread: any, at any time.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_cancel(hysock_call *call, hysock_error *err);
+
+/**
+ * How the call went: HYSOCK_OK when its answer is there, else the status and the words for what
+ * kept it from coming.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_WOULD_BLOCK as long as it has not ended; what hysock_call_perform() gives;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_error(const hysock_call *call, hysock_error *err);
+
+/*
+ * ===============================================================================================
+ * call request
+ * ===============================================================================================
+ *
+ * What a call's request says beside its body, and how long it may take.
+ */
+
+/**
  * Set a header of the request, in the place of any with that name.
  *
  * `value_len` may be HYSOCK_NTS. Names and values that would break the message (CR, LF, NUL) are
@@ -3273,26 +3302,13 @@ hysock_status hysock_call_set_idle_timeout(hysock_call *call,
  */
 hysock_status hysock_call_set_parent(hysock_call *call, hysock_exchange *exchange);
 
-/**
- * End a call early: it ends with HYSOCK_E_CANCELLED, now or in a moment. One that has ended stays
- * as it is; one that has not begun cannot begin any more.
+/*
+ * ===============================================================================================
+ * call answer
+ * ===============================================================================================
  *
- * Thread: any, at any time.
- * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
- * Since: 0.1
+ * The headers of a call's answer.
  */
-hysock_status hysock_call_cancel(hysock_call *call, hysock_error *err);
-
-/**
- * How the call went: HYSOCK_OK when its answer is there, else the status and the words for what
- * kept it from coming.
- *
- * Thread: any, one at a time.
- * Errors: HYSOCK_E_WOULD_BLOCK as long as it has not ended; what hysock_call_perform() gives;
- * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
- * Since: 0.1
- */
-hysock_status hysock_call_error(const hysock_call *call, hysock_error *err);
 
 /**
  * The HTTP version of the answer: 10 or 11.
@@ -3337,6 +3353,113 @@ hysock_status hysock_call_header_at(const hysock_call *call,
                                     size_t index,
                                     hysock_str *name,
                                     hysock_str *value);
+
+/*
+ * ===============================================================================================
+ * call read
+ * ===============================================================================================
+ *
+ * A call's answer, read piece by piece.
+ *
+ * After hysock_call_set_streaming() a call ends with the head of its answer: hysock_call_perform()
+ * returns, or `fn` of hysock_call_start() runs. hysock_call_read() then waits for a piece of the
+ * body, hysock_call_read_start() calls back with one. Nothing is taken from the server before it is
+ * asked for, apart from one piece, so an answer of any size needs the memory of a piece, and a
+ * program that rests slows its server and nobody else.
+ *
+ * The connection is the call's until its end was read: then another call gets it. A call that is
+ * freed or cancelled before closes it. The time limits of the call go on: that on everything until
+ * the end was read, that of hysock_call_set_idle_timeout() while a read waits for the server.
+ */
+
+/**
+ * Runs once with what a read gives: HYSOCK_OK and a piece, HYSOCK_OK and an absent piece at the end
+ * of the body, or what kept the rest from coming. The piece is good until the next read of the call,
+ * or its free.
+ */
+typedef void (*hysock_call_read_fn)(hysock_call *call,
+                                    hysock_status status,
+                                    hysock_str piece,
+                                    void *userdata);
+
+/**
+ * Give the answer as soon as its head is there; its body is read by hysock_call_read() or
+ * hysock_call_read_start(). hysock_call_body() stays absent, and hysock_client_config_set_max_body()
+ * does not bound the body.
+ *
+ * A redirect that is followed is not given; its body is passed over.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_streaming(hysock_call *call);
+
+/**
+ * Read the next piece of a streamed answer's body; wait for it up to `timeout_ms`.
+ *
+ * `*piece` is good until the next read of the call, or its free. At the end it is absent, and stays
+ * so; an empty piece never comes. `timeout_ms` 0 gives HYSOCK_E_WOULD_BLOCK when nothing is here yet,
+ * and asks for it. HYSOCK_E_TIMED_OUT ends only this read, unless a limit of the call was reached:
+ * then every read says so. One read at a time.
+ *
+ * Thread: any, one at a time; on an I/O thread (inline delivery) only with `timeout_ms` 0.
+ * Errors: HYSOCK_E_WOULD_BLOCK, HYSOCK_E_TIMED_OUT; HYSOCK_E_TRUNCATED when the connection ended
+ * before the body did, HYSOCK_E_PROTOCOL for a malformed one; HYSOCK_E_CANCELLED,
+ * HYSOCK_E_SHUT_DOWN; HYSOCK_E_STATE when there is no answer yet, when it is not streamed, and while
+ * another read of the call waits; HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_read(hysock_call *call,
+                               hysock_str *piece,
+                               uint32_t timeout_ms,
+                               hysock_error *err);
+
+/**
+ * Ask for the next piece of a streamed answer's body: `fn` runs once with it, in the client's
+ * delivery, never while another callback of the call runs. Call it again, also in `fn`, for the next
+ * one.
+ *
+ * For a call that was started; one that was performed is read by hysock_call_read(). `fn` runs
+ * exactly once, also when the connection ends or the call is cancelled; not when the call or the
+ * client was freed before. One read at a time.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when there is no answer yet, when it is not streamed, when the call was
+ * performed, and while another read of the call waits; HYSOCK_E_SHUT_DOWN;
+ * HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_read_start(hysock_call *call,
+                                     hysock_call_read_fn fn,
+                                     void *userdata,
+                                     hysock_drop_fn drop,
+                                     hysock_error *err);
+
+/**
+ * How many bytes the answer's body has, as its head says: 0 when it has none, HYSOCK_UNKNOWN when it
+ * is not said (chunked, or until the end of the connection).
+ *
+ * Thread: any, one at a time.
+ * Errors: none; HYSOCK_UNKNOWN as long as there is no answer, and for a handle that cannot be used.
+ * Since: 0.1
+ */
+uint64_t hysock_call_content_length(const hysock_call *call);
+
+/**
+ * A trailer of the answer: a header field that came behind a chunked body, known once that was read
+ * to its end. `name` in any case; of several with that name the first. Servers send trailers to those
+ * who ask for them: set the header `TE` to "trailers".
+ *
+ * Thread: any, one at a time.
+ * Errors: none; absent when there is none, for a `name` of NULL and a handle that cannot be used.
+ * Since: 0.1
+ */
+hysock_str hysock_call_trailer(const hysock_call *call,
+                               const char *name);
 
 /*
  * ===============================================================================================

@@ -14,14 +14,11 @@ use super::boundary::{self, Out};
 use super::client::hysock_client;
 use super::closure::{Closure, Userdata};
 use super::error::{ErrorOut, hysock_error};
-use super::exchange::{find, hysock_exchange};
 use super::handle;
 use super::status::hysock_status;
 use super::text::{data, hysock_drop_fn, hysock_str, opt_text, text, text_len};
-use crate::error::{Error, Result, Status};
+use crate::error::{Result, Status};
 use crate::http::client::Call;
-use crate::http::headers;
-use crate::limits;
 use bytes::Bytes;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -212,134 +209,6 @@ pub extern "C" fn hysock_call_free(call: *mut hysock_call) {
     });
 }
 
-/// Set a header of the request, in the place of any with that name.
-///
-/// `value_len` may be HYSOCK_NTS. Names and values that would break the message (CR, LF, NUL) are
-/// refused, as are Content-Length and Transfer-Encoding, which follow from the body.
-///
-/// Thread: any, one at a time.
-/// Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_FORKED.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hysock_call_set_header(
-    call: *mut hysock_call,
-    name: *const c_char,
-    value: *const c_char,
-    value_len: usize,
-) -> hysock_status {
-    boundary::status_only(|| {
-        let call = handle::get("call", call)?;
-        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
-        // bytes.
-        let (name, value) = unsafe { (text("name", name), text_len("value", value, value_len)) };
-        call.set_header(remember(&call, name)?, remember(&call, value)?)
-    })
-}
-
-/// Add a header to the request, after any with that name.
-///
-/// What hysock_call_set_header() says holds here as well.
-///
-/// Thread: any, one at a time.
-/// Errors: as hysock_call_set_header().
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hysock_call_add_header(
-    call: *mut hysock_call,
-    name: *const c_char,
-    value: *const c_char,
-    value_len: usize,
-) -> hysock_status {
-    boundary::status_only(|| {
-        let call = handle::get("call", call)?;
-        // SAFETY: C gives NULL or NUL-terminated texts, `value` with HYSOCK_NTS or `value_len`
-        // bytes.
-        let (name, value) = unsafe { (text("name", name), text_len("value", value, value_len)) };
-        call.add_header(remember(&call, name)?, remember(&call, value)?)
-    })
-}
-
-/// Set how long the call may take in all, from perform or start on, in milliseconds: 1 or more or
-/// HYSOCK_FOREVER; by default the client's.
-///
-/// Thread: any, one at a time.
-/// Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_FORKED.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub extern "C" fn hysock_call_set_timeout(
-    call: *mut hysock_call,
-    timeout_ms: u32,
-) -> hysock_status {
-    boundary::status_only(|| {
-        let call = handle::get("call", call)?;
-        call.set_timeout(remember(&call, limits::CALL_TIMEOUT.time(timeout_ms))?)
-    })
-}
-
-/// Set how long the answer may take to begin: from the last byte of the request that was sent to the
-/// first one of the answer. In milliseconds: 1 or more or HYSOCK_FOREVER; by default the client's.
-///
-/// Thread: any, one at a time.
-/// Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_FORKED.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub extern "C" fn hysock_call_set_first_byte_timeout(
-    call: *mut hysock_call,
-    timeout_ms: u32,
-) -> hysock_status {
-    boundary::status_only(|| {
-        let call = handle::get("call", call)?;
-        let timeout = limits::CALL_FIRST_BYTE_TIMEOUT.time(timeout_ms);
-        call.set_first_byte_timeout(remember(&call, timeout)?)
-    })
-}
-
-/// Set how long the call waits for a server that neither takes nor sends a byte. In milliseconds: 1 or
-/// more or HYSOCK_FOREVER; by default the client's. A stream that goes on for ever needs this one, and
-/// no limit on everything.
-///
-/// Thread: any, one at a time.
-/// Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
-/// HYSOCK_E_FORKED.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub extern "C" fn hysock_call_set_idle_timeout(
-    call: *mut hysock_call,
-    timeout_ms: u32,
-) -> hysock_status {
-    boundary::status_only(|| {
-        let call = handle::get("call", call)?;
-        let timeout = limits::CALL_IDLE_TIMEOUT.time(timeout_ms);
-        call.set_idle_timeout(remember(&call, timeout)?)
-    })
-}
-
-/// Hang the call on an exchange: it is made in order to answer that one.
-///
-/// It is cancelled when the exchange ends, also because its client has left, and its `fn` never
-/// runs while a callback of the exchange does: the two need no locks between them. Defer the
-/// exchange first; its server and the call's client must be of one runtime.
-///
-/// Thread: any, one at a time.
-/// Errors: HYSOCK_E_STATE when the call has begun, has a parent, or the exchange was answered;
-/// HYSOCK_E_CLOSED, HYSOCK_E_SHUT_DOWN when the exchange has ended; HYSOCK_E_INVALID_ARGUMENT,
-/// HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub extern "C" fn hysock_call_set_parent(
-    call: *mut hysock_call,
-    exchange: *mut hysock_exchange,
-) -> hysock_status {
-    boundary::status_only(|| {
-        let call = handle::get("call", call)?;
-        let exchange = remember(&call, handle::get("exchange", exchange))?;
-        call.set_parent(exchange.clone())
-    })
-}
-
 /// End a call early: it ends with HYSOCK_E_CANCELLED, now or in a moment. One that has ended stays
 /// as it is; one that has not begun cannot begin any more.
 ///
@@ -373,81 +242,7 @@ pub unsafe extern "C" fn hysock_call_error(
     boundary::with_error(err, || handle::get("call", call)?.outcome())
 }
 
-/// The HTTP version of the answer: 10 or 11.
-///
-/// Thread: any, one at a time.
-/// Errors: none; 0 as long as there is no answer, and for a handle that cannot be used.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub extern "C" fn hysock_call_version(call: *const hysock_call) -> i32 {
-    boundary::get(0, || Ok(handle::get("call", call)?.version()))
-}
-
-/// A header of the answer; `name` in any case. Of several with that name the first:
-/// hysock_call_header_at() shows all.
-///
-/// Thread: any, one at a time.
-/// Errors: none; absent when there is none, as long as there is no answer, for a `name` of NULL and
-/// a handle that cannot be used.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hysock_call_header(
-    call: *const hysock_call,
-    name: *const c_char,
-) -> hysock_str {
-    boundary::get(hysock_str::ABSENT, || {
-        let call = handle::get("call", call)?;
-        // SAFETY: C gives NULL or a NUL-terminated text.
-        let name = unsafe { opt_text(name) };
-        Ok(call
-            .headers()
-            .map_or(hysock_str::ABSENT, |headers| find(headers, name)))
-    })
-}
-
-/// How many headers the answer has, each of several with the same name counted; 0 as long as there
-/// is no answer.
-///
-/// Thread: any, one at a time.
-/// Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub extern "C" fn hysock_call_header_count(call: *const hysock_call) -> i32 {
-    boundary::count(|| {
-        let call = handle::get("call", call)?;
-        Ok(call.headers().map_or(0, |headers| headers.len()))
-    })
-}
-
-/// Name and value of the answer's header number `index`, from 0. Names are in lower case; several
-/// with the same name stand together, in the order in which they were sent.
-///
-/// Thread: any, one at a time.
-/// Errors: HYSOCK_E_INVALID_ARGUMENT, also for an index beyond the last; HYSOCK_E_STATE as long as
-/// there is no answer; HYSOCK_E_BAD_HANDLE.
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hysock_call_header_at(
-    call: *const hysock_call,
-    index: usize,
-    name: *mut hysock_str,
-    value: *mut hysock_str,
-) -> hysock_status {
-    boundary::status_only(|| {
-        let call = handle::get("call", call)?;
-        // SAFETY: C gives NULL or variables for the results.
-        let (name, value) = unsafe { (Out::new("name", name)?, Out::new("value", value)?) };
-        let headers = call
-            .headers()
-            .ok_or_else(|| Error::state("the call has no answer yet"))?;
-        let (found, text) = headers::at(headers, index)?;
-        name.set(hysock_str::new(found.as_str().as_bytes()));
-        value.set(hysock_str::new(text.as_bytes()));
-        Ok(())
-    })
-}
-
 /// A refused argument of a setter: the call must not go out without what it was to set.
-fn remember<T>(call: &Call, argument: Result<T>) -> Result<T> {
+pub fn remember<T>(call: &Call, argument: Result<T>) -> Result<T> {
     argument.inspect_err(|error| call.refuse(error.clone()))
 }

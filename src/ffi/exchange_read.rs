@@ -20,7 +20,8 @@ use super::server::{hysock_exchange_fn, hysock_server};
 use super::status::{HYSOCK_OK, hysock_status};
 use super::text::{hysock_drop_fn, hysock_str, opt_string, opt_text};
 use crate::error::Result;
-use crate::http::server::{Exchange, Piece};
+use crate::http::reading::Piece;
+use crate::http::server::Exchange;
 use crate::limits;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -176,7 +177,7 @@ pub unsafe extern "C" fn hysock_exchange_trailer(
     })
 }
 
-/// What a read gave; the exchange keeps the bytes until the next one.
-fn view(piece: &Piece<'_>) -> hysock_str {
+/// What a read gave; the exchange or the call keeps the bytes until the next one.
+pub fn view(piece: &Piece<'_>) -> hysock_str {
     hysock_str::maybe(piece.as_bytes())
 }

@@ -2,6 +2,7 @@
 
 use crate::limits::FRAME_MAX;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -66,6 +67,7 @@ pub struct Collect {
     incoming: Incoming,
     bytes: Vec<u8>,
     limit: u64,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl Collect {
@@ -88,7 +90,13 @@ impl Collect {
             incoming,
             bytes,
             limit,
+            trailers: None,
         })
+    }
+
+    /// What came behind the body.
+    pub fn take_trailers(&mut self) -> Option<Box<HeaderMap>> {
+        self.trailers.take()
     }
 
     /// Bytes so far.
@@ -106,8 +114,12 @@ impl Collect {
                 }
                 Some(Err(error)) => return Poll::Ready(Err(Uncollected::Broken(error))),
                 Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else {
-                        continue;
+                    let data = match frame.into_data() {
+                        Ok(data) => data,
+                        Err(frame) => {
+                            self.trailers = frame.into_trailers().ok().map(Box::new);
+                            continue;
+                        }
                     };
                     if (self.bytes.len() + data.len()) as u64 > self.limit {
                         return Poll::Ready(Err(Uncollected::TooLarge));

@@ -4,6 +4,7 @@ pub mod body;
 pub mod client;
 pub mod headers;
 pub mod parent;
+pub mod reading;
 pub mod server;
 
 use std::any::Any;

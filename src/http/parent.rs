@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 /// Ends with its parent.
 pub trait Child: Send + Sync {
-    fn parent_ended(&self);
+    fn parent_ended(self: Arc<Self>);
 }
 
 /// See [`Parent::keep`].

@@ -33,6 +33,14 @@ static void ignore_read(hysock_exchange *exchange, hysock_status status, hysock_
     (void)userdata;
 }
 
+static void ignore_call_read(hysock_call *call, hysock_status status, hysock_str piece,
+                             void *userdata) {
+    (void)call;
+    (void)status;
+    (void)piece;
+    (void)userdata;
+}
+
 static void ignore_upgrade(hysock_exchange *exchange, int32_t fd, hysock_str early,
                            void *userdata) {
     (void)exchange;
@@ -289,6 +297,14 @@ FN(k_version, hysock_call, nothing(hysock_call_version(h)))
 FN(k_header, hysock_call, none(hysock_call_header(h, "host")))
 FN(k_count, hysock_call, nothing(hysock_call_header_count(h)))
 FN(k_body, hysock_call, none(hysock_call_body(h)))
+FN(k_streaming, hysock_call, hysock_call_set_streaming(h))
+static hysock_status k_read(void *handle) {
+    hysock_str piece;
+    return hysock_call_read(handle, &piece, 0, ERR);
+}
+FN(k_rstart, hysock_call, hysock_call_read_start(h, ignore_call_read, NULL, NULL, ERR))
+FN(k_length, hysock_call, hysock_call_content_length(h) == HYSOCK_UNKNOWN ? 0 : 1)
+FN(k_trailer, hysock_call, none(hysock_call_trailer(h, "a")))
 static hysock_status k_at(void *handle) {
     hysock_str name, value;
     return hysock_call_header_at(handle, 0, &name, &value);
@@ -540,6 +556,11 @@ static const function functions[] = {
     E(k_header, CALL),
     E(k_count, CALL),
     E(k_body, CALL),
+    S(k_streaming, CALL),
+    S(k_read, CALL),
+    S(k_rstart, CALL),
+    E(k_length, CALL),
+    E(k_trailer, CALL),
     S(k_at, CALL),
     N(k_free, CALL),
     S(rv_framing, RECEIVER_CONFIG),

@@ -385,6 +385,12 @@ static void address(void) {
     REFUSED(hysock_get("/x", HYSOCK_NTS, NULL, NULL));
 }
 
+static void no_call_read(hysock_call *call, hysock_status status, hysock_str piece,
+                         void *userdata) {
+    (void)piece;
+    no_call(call, status, userdata);
+}
+
 static void client(hysock_runtime *runtime, const char *path) {
     hysock_client *client = NULL, *none = (hysock_client *)&drops;
     hysock_call *call = NULL, *no = (hysock_call *)&drops;
@@ -427,6 +433,12 @@ static void client(hysock_runtime *runtime, const char *path) {
     empty(hysock_call_body(NULL));
     REFUSED(hysock_call_header_at(NULL, 0, &name, &value));
     hysock_call_free(NULL);
+    hysock_str piece;
+    REFUSED(hysock_call_set_streaming(NULL));
+    REFUSED(hysock_call_read(NULL, &piece, 0, NULL));
+    REFUSED_DROP(hysock_call_read_start(NULL, no_call_read, &drops, count_drop, NULL));
+    CHECK(hysock_call_content_length(NULL) == HYSOCK_UNKNOWN);
+    empty(hysock_call_trailer(NULL, "a"));
 
     /* Each refused setter spoils its call, so each gets one of its own. */
     call = new_call(client, "GET", "/");
@@ -460,6 +472,14 @@ static void client(hysock_runtime *runtime, const char *path) {
     REFUSED(hysock_call_header_at(call, 0, NULL, &value));
     REFUSED(hysock_call_header_at(call, 0, &name, NULL));
     CHECK_OK(hysock_call_header_at(call, 0, &name, &value));
+    hysock_call_free(call);
+
+    call = new_call(client, "GET", "/");
+    CHECK_OK(hysock_call_set_streaming(call));
+    CHECK_OK(hysock_call_perform(call, NULL));
+    REFUSED(hysock_call_read(call, NULL, 0, NULL));
+    REFUSED_DROP(hysock_call_read_start(call, NULL, &drops, count_drop, NULL));
+    empty(hysock_call_trailer(call, NULL));
     hysock_call_free(call);
     hysock_client_free(client);
 }

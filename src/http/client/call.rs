@@ -4,12 +4,11 @@ use super::cancel::Driver;
 use super::reactor::Local;
 use super::request::Template;
 use super::state::{Stage, State};
-use super::transfer::{Answer, Progress};
+use super::transfer::{Answer, Order, Progress};
 use super::{Client, lock};
 use super::{caller, reactor};
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::Kept;
-use crate::http::body::{Collected, Whole};
 use crate::http::headers;
 use crate::http::parent::{Keep, Parent};
 use crate::runtime::context;
@@ -18,7 +17,7 @@ use crate::runtime::gate::deadline_after;
 use crate::socket::peer::Record;
 use crate::socket::stream::Expired;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Version};
+use http::{HeaderMap, Version, response};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -38,7 +37,9 @@ pub struct Call {
     pub(super) cut: AtomicBool,
     state: Mutex<State>,
     /// Written once, by whoever drives the call; read without the lock.
-    answer: OnceLock<Answer>,
+    pub(super) answer: OnceLock<Answer>,
+    /// Of an answer that was read to its end.
+    pub(super) trailers: OnceLock<Box<HeaderMap>>,
 }
 
 impl Call {
@@ -64,6 +65,7 @@ impl Call {
                 client.config.patience,
             )),
             answer: OnceLock::new(),
+            trailers: OnceLock::new(),
         }))
     }
 
@@ -75,6 +77,7 @@ impl Call {
         };
         let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let answer = this.answer.take();
+        this.trailers.take();
         state.reset(answer);
         *this.cut.get_mut() = false;
         this.kept.get_or_insert_default();
@@ -106,7 +109,7 @@ impl Call {
     }
 
     /// Runs a setter; its refusal is remembered, and the call cannot begin with one.
-    fn set(&self, f: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+    pub(super) fn set(&self, f: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
         self.check()?;
         let mut state = self.state();
         let result = match state.stage {
@@ -201,8 +204,11 @@ impl Call {
             state.times()
         };
         self.client.remember(self);
-        let result = caller::perform(&self.client, self, times);
-        let (result, _) = self.settle(result);
+        let result = match caller::perform(&self.client, self, times) {
+            Ok(Some(live)) => return self.park(live),
+            other => other.map(drop),
+        };
+        let (result, _) = self.state().settle(result);
         self.client.forget(self);
         let keep = self.state().keep.take();
         drop(Delivered(&self.client, keep));
@@ -225,7 +231,12 @@ impl Call {
 
     /// Ends a started call: keeps the result and runs `done`.
     pub fn finish(self: &Arc<Self>, result: Result<()>) {
-        let (_, parent) = self.settle(result);
+        let mut state = self.state();
+        if matches!(state.stage, Stage::Streaming) {
+            return self.end_stream(state, result);
+        }
+        let (_, parent) = state.settle(result);
+        drop(state);
         let node: Arc<dyn Node> = self.clone();
         let owner = match parent {
             Some(parent) => parent.node(),
@@ -234,23 +245,14 @@ impl Call {
         delivery::post_or_run(&owner, node, Event::Call);
     }
 
-    /// Keeps the whole answer, before the result, unless it is to be followed elsewhere.
+    /// Keeps the answer, before the result.
     pub fn keep(&self, answer: Answer) {
-        if self.client.config.max_redirects == 0 || !self.redirect(&answer) {
-            self.answer.set(answer).ok();
-        }
+        self.answer.set(answer).ok();
     }
 
-    /// Keeps the result. A cancel that came first is the result, whatever it made of the connection.
-    fn settle(&self, result: Result<()>) -> (Result<()>, Option<Arc<dyn Parent>>) {
-        let mut state = self.state();
-        state.driver = Driver::None;
-        let result = match result {
-            Ok(()) => Ok(()),
-            Err(error) => Err(state.cancelled.take().unwrap_or(error)),
-        };
-        state.stage = Stage::Done(result.clone());
-        (result, state.parent.take())
+    /// Whether this is not the answer yet, since it leads on and is followed.
+    pub fn follows(&self, head: &response::Parts) -> bool {
+        self.client.config.max_redirects != 0 && self.redirect(head)
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -272,12 +274,15 @@ impl Call {
         Error::new(Status::TimedOut, Operation::Receive, message)
     }
 
-    /// The request, made anew for each try, for a connection to this peer, and room for its answer's body.
-    pub fn request(&self, peer: &Arc<Record>) -> (Request<Whole>, Collected) {
+    /// What a connection to this peer is to do; made anew for each try.
+    pub fn order(&self, peer: &Arc<Record>) -> Order {
         let mut state = self.state();
         state.peer = Some(peer.clone());
-        let room = std::mem::take(&mut state.body_room);
-        (state.request.make(), room)
+        Order {
+            request: state.request.make(),
+            room: std::mem::take(&mut state.body_room),
+            streams: state.streams.is_some(),
+        }
     }
 
     /// Whether a request that failed on a connection with a past may be sent again on a new one: nothing of
@@ -292,7 +297,8 @@ impl Call {
     /// The result: `WOULD_BLOCK` before the end.
     pub fn outcome(&self) -> Result<()> {
         self.check()?;
-        match &self.state().stage {
+        let state = self.state();
+        match &state.stage {
             Stage::New => Err(Error::new(
                 Status::WouldBlock,
                 Operation::None,
@@ -303,6 +309,7 @@ impl Call {
                 Operation::None,
                 "the call still runs",
             )),
+            Stage::Streaming => state.cancelled.clone().map_or(Ok(()), Err),
             Stage::Done(result) => result.clone(),
         }
     }
@@ -345,7 +352,7 @@ impl Call {
 }
 
 /// The last callback has run: whoever waits for it may go on. What the call's parent kept goes after that.
-struct Delivered<'a>(
+pub(super) struct Delivered<'a>(
     &'a Client,
     #[expect(dead_code, reason = "held")] Option<Keep>,
 );
@@ -364,9 +371,13 @@ impl Node for Call {
     }
 
     fn deliver(self: Arc<Self>, event: Event) {
+        if event == Event::Read {
+            return self.deliver_piece();
+        }
         let mut state = self.state();
         let status = match &state.stage {
-            Stage::Done(Err(error)) => error.status,
+            // Of one that is streamed the head is there.
+            Stage::Done(Err(error)) if self.answer.get().is_none() => error.status,
             _ => Status::Ok,
         };
         let run = event == Event::Call && !state.withdrawn && !self.client.is_withdrawn();
@@ -380,7 +391,10 @@ impl Node for Call {
         drop(delivered);
     }
 
-    fn abandon(self: Arc<Self>, _: Event) {
+    fn abandon(self: Arc<Self>, event: Event) {
+        if event == Event::Read {
+            return drop(self.take_reader());
+        }
         self.deliver(Event::Discard);
     }
 }
@@ -398,7 +412,7 @@ impl Client {
         }
     }
 
-    fn forget(&self, call: &Call) {
+    pub(super) fn forget(&self, call: &Call) {
         let Ok(here) = self.here() else { return };
         let mut running = lock(&here.performed);
         let place = call.place.load(Ordering::Relaxed);

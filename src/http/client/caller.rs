@@ -4,14 +4,16 @@
 use super::Client;
 use super::call::Call;
 use super::cancel::Driver;
+use super::live::Live;
 use super::open::{Admitted, Tries};
 use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
 use super::state::Times;
-use super::transfer::{Failure, Http, Progress};
+use super::transfer::{Failure, Http, Next as NextFrame, Progress};
 use crate::error::{Result, Status};
 use crate::runtime::fork::Mark;
 use crate::socket::stream::{Caller, CallerStream, Expired};
+use hyper::body::Incoming;
 use std::future::ready;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -99,7 +101,7 @@ impl CallerConnection {
         call: &Call,
         max_body: u64,
         times: Times,
-    ) -> std::result::Result<(), Failure> {
+    ) -> std::result::Result<Option<Incoming>, Failure> {
         self.end.caller.set_limits(times.deadline, times.patience);
         self.end.caller.begin_request();
         let waker = Waker::from(self.flag.clone());
@@ -121,6 +123,42 @@ impl CallerConnection {
         }
     }
 
+    /// What comes next of an answer's body; `None` when nothing has come until then.
+    pub fn next_of(
+        &mut self,
+        body: &mut Incoming,
+        times: Times,
+        until: Option<Instant>,
+    ) -> Option<NextFrame> {
+        let caller = &self.end.caller;
+        caller.set_limits(times.deadline, times.patience);
+        let waker = Waker::from(self.flag.clone());
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(next) = self.http.poll_body(body, &mut cx) {
+                return Some(next);
+            }
+            if self.flag.0.swap(false, Ordering::AcqRel) {
+                continue;
+            }
+            match caller.wait_until(until) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                // Blocking in a read whose time is over gives the right error at once.
+                Err(_) => caller.allow_blocking(),
+            }
+        }
+    }
+
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.end.caller
+    }
+
+    /// Whether this is a child forked from the process whose connection it is.
+    pub fn is_foreign(&self) -> bool {
+        self.end.mark.is_foreign()
+    }
+
     fn is_reusable(&mut self) -> bool {
         let waker = Waker::from(self.flag.clone());
         self.http.is_reusable(&mut Context::from_waker(&waker)) && !self.end.caller.is_sink()
@@ -140,8 +178,8 @@ impl CallerConnection {
     }
 }
 
-/// Performs `call` to its end.
-pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<()> {
+/// Performs `call` to its end, or to the head of an answer whose body is read from what is given.
+pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<Option<Box<Live>>> {
     let deadline = times.deadline;
     let pool = client.pool()?;
     let mut fresh = false;
@@ -160,16 +198,11 @@ pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<()> {
         let result = connection.run(call, client.config.max_body, times);
         call.set_driver(Driver::None)?;
         match result {
-            Ok(()) => {
-                if !connection.is_reusable() {
-                    drop(connection);
-                } else if client.is_given() {
-                    connection.leave(client);
-                } else {
-                    place.put_back(connection);
-                }
+            Ok(Some(body)) => return Ok(Some(Live::new(connection, body, times, place))),
+            Ok(None) => {
+                hand_back(connection, place);
                 if !call.is_redirected()? {
-                    return Ok(());
+                    return Ok(None);
                 }
                 fresh = false;
             }
@@ -190,14 +223,40 @@ pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<()> {
     }
 }
 
+/// After the whole answer: the connection is for the next call, if it can be.
+pub fn hand_back(mut connection: Box<CallerConnection>, place: Place<'_>) {
+    if !connection.is_reusable() {
+        drop(connection);
+    } else if place.client.is_given() {
+        connection.leave(place.client);
+    } else {
+        place.put_back(connection);
+    }
+}
+
 /// The right to one connection; given on when it is dropped.
-struct Place<'a> {
+pub struct Place<'a> {
     client: &'a Arc<Client>,
     pool: &'a Pool,
     armed: bool,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The place of a connection that the caller of this has.
+    pub fn of(client: &'a Arc<Client>) -> Result<Place<'a>> {
+        Ok(Place {
+            client,
+            pool: client.pool()?,
+            armed: true,
+        })
+    }
+
+    /// Holds on to it; see [`Place::of`].
+    pub fn keep(mut self) -> Arc<Client> {
+        self.armed = false;
+        self.client.clone()
+    }
+
     fn put_back(mut self, mut connection: Box<CallerConnection>) {
         self.armed = false;
         connection.idle_since = Instant::now();

@@ -26,24 +26,24 @@ pub enum Driver {
 
 impl Call {
     /// Ends the call early, from any thread. Nothing happens to one that has ended.
-    pub fn cancel(&self) -> Result<()> {
+    pub fn cancel(self: &Arc<Self>) -> Result<()> {
         self.check()?;
         self.end_with(cancelled());
         Ok(())
     }
 
     /// The client ends before the call.
-    pub(super) fn cut(&self) {
+    pub(super) fn cut(self: &Arc<Self>) {
         let message = "the client was shut down before the call had ended";
         self.end_with(Error::new(Status::ShutDown, Operation::None, message));
     }
 
-    fn end_with(&self, error: Error) {
+    fn end_with(self: &Arc<Self>, error: Error) {
         let mut state = self.state();
         if state.cancelled.is_some() || matches!(state.stage, Stage::Done(_)) {
             return;
         }
-        state.cancelled = Some(error);
+        state.cancelled = Some(error.clone());
         self.cut.store(true, Ordering::Release);
         // Under the lock: the driver cannot go on to its next use of the connection meanwhile.
         match &mut state.driver {
@@ -53,16 +53,19 @@ impl Call {
             Driver::Caller(caller) => caller.shutdown(),
             Driver::Reactor(waker) => self.wake(waker.take()),
         }
+        if matches!(state.stage, Stage::Streaming) {
+            self.fail_stream(state, &error);
+        }
     }
 
     /// What free does: cancels, and `done` no longer runs.
-    pub fn release(&self) {
+    pub fn release(self: &Arc<Self>) {
         if self.check().is_ok() {
             self.withdraw();
         }
     }
 
-    pub(super) fn withdraw(&self) {
+    pub(super) fn withdraw(self: &Arc<Self>) {
         {
             let mut state = self.state();
             state.withdrawn = true;
@@ -124,7 +127,7 @@ impl Call {
         Ok(state.times())
     }
 
-    fn wake(&self, waker: Option<Waker>) {
+    pub(super) fn wake(&self, waker: Option<Waker>) {
         if let (Some(waker), Some(home)) = (waker, &self.client.home) {
             home.thread.wake(waker);
         }
@@ -136,7 +139,7 @@ fn cancelled() -> Error {
 }
 
 impl Child for Call {
-    fn parent_ended(&self) {
+    fn parent_ended(self: Arc<Self>) {
         let message = "the exchange that the call was made for has ended";
         self.end_with(Error::new(Status::Cancelled, Operation::None, message));
     }

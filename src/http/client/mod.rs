@@ -6,12 +6,15 @@ mod caller;
 mod cancel;
 mod config;
 mod get;
+mod inbound;
+mod live;
 mod open;
 mod pool;
 mod reactor;
 mod redirect;
 mod request;
 mod state;
+mod streaming;
 mod transfer;
 mod watch;
 mod worker;
@@ -19,6 +22,7 @@ mod worker;
 pub use call::{Call, DoneFn};
 pub use config::Config;
 pub use get::get;
+pub use streaming::ReadFn;
 
 use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::delivery::{Delivery, Executor};
@@ -160,6 +164,17 @@ impl Client {
         Ok(())
     }
 
+    /// Something of a call begins that outlives what its first hold is for; `SHUT_DOWN` when the end is there.
+    fn hold_again(&self) -> Result<()> {
+        let holds = &self.here()?.holds;
+        holds
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |holds| {
+                (holds > 0).then_some(holds + 1)
+            })
+            .map(drop)
+            .map_err(|_| shut_down())
+    }
+
     fn let_go(&self) {
         let Ok(here) = self.here() else { return };
         if here.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -215,7 +230,7 @@ impl Client {
         reactor::cut(self);
     }
 
-    fn cut_short(&self, call: &Call) {
+    fn cut_short(&self, call: &Arc<Call>) {
         if self.is_withdrawn() {
             call.withdraw();
         } else {

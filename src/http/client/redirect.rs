@@ -3,17 +3,16 @@
 
 use super::Call;
 use super::open::Source;
-use super::transfer::Answer;
 use crate::error::{Error, Operation, Result, Status};
 use crate::socket::address::Address;
-use http::StatusCode;
 use http::header::LOCATION;
+use http::{StatusCode, response};
 
 impl Call {
     /// Makes the request what a redirect asks for; `false` when the answer is none.
-    pub(super) fn redirect(&self, answer: &Answer) -> bool {
-        let status = answer.head.status;
-        let Some(location) = answer.head.headers.get(LOCATION) else {
+    pub(super) fn redirect(&self, head: &response::Parts) -> bool {
+        let status = head.status;
+        let Some(location) = head.headers.get(LOCATION) else {
             return false;
         };
         if !leads_on(status) {

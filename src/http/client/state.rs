@@ -3,10 +3,12 @@
 use super::call::DoneFn;
 use super::cancel::Driver;
 use super::request::Template;
+use super::streaming::Streams;
 use super::transfer::Answer;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
 use crate::http::parent::{Keep, Parent};
+use crate::http::reading::Arrived;
 use crate::socket::peer::Record;
 use crate::socket::stream::Patience;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub struct State {
     /// The last answer leads on, or must not.
     pub redirect: Option<Result<()>>,
     pub done: Option<DoneFn>,
+    /// Of a call whose answer is read piece by piece.
+    pub streams: Option<Box<Streams>>,
 }
 
 /// How long a call may take.
@@ -49,6 +53,8 @@ pub struct Times {
 pub enum Stage {
     New,
     Running,
+    /// The head of the answer is there, its body is still to come.
+    Streaming,
     Done(Result<()>),
 }
 
@@ -72,6 +78,7 @@ impl State {
             hops: 0,
             redirect: None,
             done: None,
+            streams: None,
         }
     }
 
@@ -90,6 +97,27 @@ impl State {
         self.peer = None;
         self.hops = 0;
         self.redirect = None;
+        self.streams = None;
+    }
+
+    /// Keeps the result. A cancel that came first is the result, whatever it made of the connection.
+    pub fn settle(&mut self, result: Result<()>) -> (Result<()>, Option<Arc<dyn Parent>>) {
+        self.driver = Driver::None;
+        let result = match result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.cancelled.take().unwrap_or(error)),
+        };
+        self.stage = Stage::Done(result.clone());
+        (result, self.parent.take())
+    }
+
+    /// Keeps how a stream has ended.
+    pub fn settle_stream(&mut self, result: Result<()>) {
+        self.driver = Driver::None;
+        self.stage = Stage::Done(result.clone());
+        if let Some(streams) = &mut self.streams {
+            streams.reading.arrive(Arrived::End(result));
+        }
     }
 
     pub fn times(&self) -> Times {

@@ -7,13 +7,16 @@ use crate::error::{Error, Operation, Result as Outcome, Status};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::READ_MAX;
 use crate::socket::peer::Record;
-use http::response;
+use bytes::Bytes;
+use http::{HeaderMap, Request, response};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::{Read, Write};
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -26,11 +29,25 @@ pub struct Http<IO: Read + Write + Unpin> {
     peer: Arc<Record>,
 }
 
-/// An answer, whole.
+/// What a call wants of a connection.
+pub struct Order {
+    pub request: Request<Whole>,
+    /// For the answer's body.
+    pub room: Collected,
+    /// The body is read piece by piece.
+    pub streams: bool,
+}
+
+/// An answer, whole, or without its body when that is read piece by piece.
 pub struct Answer {
     pub head: response::Parts,
     pub body: Collected,
+    /// How long the body is, when that was announced.
+    pub length: Option<u64>,
 }
+
+/// What comes of a body; nothing at its end.
+pub type Next = Option<hyper::Result<Frame<Bytes>>>;
 
 /// Why there is none.
 pub enum Failure {
@@ -91,15 +108,16 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         }
     }
 
-    /// Sends the call's request, its first byte after `pause`; the call keeps the answer.
+    /// Sends the call's request, its first byte after `pause`; the call keeps the answer. Gives the body when
+    /// that is read piece by piece.
     pub async fn transfer(
         &mut self,
         call: &Call,
         pause: impl Future<Output = ()>,
         max_body: u64,
-    ) -> Result<(), Failure> {
-        let (request, room) = call.request(&self.peer);
-        let mut response = pin!(self.sender.send_request(request));
+    ) -> Result<Option<Incoming>, Failure> {
+        let order = call.order(&self.peer);
+        let mut response = pin!(self.sender.send_request(order.request));
         let connection = &mut self.connection;
         pause.await;
         // All that comes, comes by driving the connection right here, so nobody else needs to be woken.
@@ -111,7 +129,30 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         .await
         .map_err(Failure::Http)?;
         let (head, incoming) = response.into_parts();
-        let mut collect = Collect::into(incoming, max_body, room).map_err(Failure::from)?;
+        let length = incoming.size_hint().exact();
+        let leads_on = order.streams && call.follows(&head);
+        if order.streams && !leads_on {
+            let body = Collected::default();
+            call.keep(Answer { head, body, length });
+            return Ok(Some(incoming));
+        }
+        let (body, trailers) = self.collect(incoming, max_body, order.room).await?;
+        if !leads_on && !call.follows(&head) {
+            call.keep_trailers(trailers);
+            call.keep(Answer { head, body, length });
+        }
+        Ok(None)
+    }
+
+    async fn collect(
+        &mut self,
+        incoming: Incoming,
+        max_body: u64,
+        room: Collected,
+    ) -> Result<(Collected, Option<Box<HeaderMap>>), Failure> {
+        let connection = &mut self.connection;
+        let mut arrived = Context::from_waker(Waker::noop());
+        let mut collect = Collect::into(incoming, max_body, room)?;
         let body = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(body) = collect.poll(&mut arrived) {
@@ -126,11 +167,24 @@ impl<IO: Read + Write + Unpin> Http<IO> {
                     Poll::Pending => {}
                 }
             }
-        })
-        .await
-        .map_err(Failure::from)?;
-        call.keep(Answer { head, body });
-        Ok(())
+        });
+        let body = body.await?;
+        Ok((body, collect.take_trailers()))
+    }
+
+    /// Moves bytes, for a body that nobody asks for just now.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.connection, cx);
+    }
+
+    /// What comes next of an answer's body.
+    pub fn poll_body(&mut self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut arrived = Context::from_waker(Waker::noop());
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(&mut arrived) {
+            return Poll::Ready(frame);
+        }
+        drive(&mut self.connection, cx);
+        Pin::new(body).poll_frame(&mut arrived)
     }
 }
 
@@ -160,6 +214,14 @@ impl From<Uncollected> for Failure {
 pub struct Progress {
     pub sent: bool,
     pub received: bool,
+}
+
+impl Progress {
+    /// The head of the answer has come.
+    pub const ANSWERED: Progress = Progress {
+        sent: true,
+        received: true,
+    };
 }
 
 impl Failure {

@@ -49,25 +49,37 @@ impl Worker {
                 let result = limit(call, deadline, watched).await;
                 result.and_then(|done| done.map_err(|why| call.timed_out(why)))
             };
-            let (http, stream) = self.connection.as_mut().expect("made above");
+            let (_, stream) = self.connection.as_ref().expect("made above");
             let progress = Progress {
                 sent: stream.has_sent(),
                 received: stream.received() > before,
             };
-            let reusable = matches!(result, Ok(Ok(_)))
-                && !stream.is_sink()
-                && poll_fn(|cx| Poll::Ready(http.is_reusable(cx))).await;
-            if !reusable {
-                self.close();
-            } else if client.is_given() {
-                self.leave();
+            if let Ok(Ok(Some(body))) = result {
+                let ended = self.stream(call, body, times).await;
+                self.keep_or_close(ended.is_ok()).await;
+                return ended;
             }
+            self.keep_or_close(matches!(result, Ok(Ok(_)))).await;
             match result? {
-                Ok(()) if call.is_redirected()? => {}
-                Ok(()) => return Ok(()),
+                Ok(_) if call.is_redirected()? => {}
+                Ok(_) => return Ok(()),
                 Err(_) if reused && call.may_retry(progress) => {}
                 Err(failure) => return Err(failure.into_error(&client.source, progress)),
             }
+        }
+    }
+
+    /// A request is over; `whole`: its answer has come to its end.
+    async fn keep_or_close(&mut self, whole: bool) {
+        let Some((http, stream)) = &mut self.connection else {
+            return;
+        };
+        let reusable =
+            whole && !stream.is_sink() && poll_fn(|cx| Poll::Ready(http.is_reusable(cx))).await;
+        if !reusable {
+            self.close();
+        } else if self.local.client.is_given() {
+            self.leave();
         }
     }
 
@@ -176,7 +188,7 @@ async fn others_first() {
 }
 
 /// `f`, ended by the call's cancel or its deadline. The call has this task's waker.
-async fn limit<T>(
+pub async fn limit<T>(
     call: &Arc<Call>,
     deadline: Option<Instant>,
     f: impl Future<Output = T>,

@@ -3,13 +3,14 @@
 use super::exchange::GoneFn;
 use super::file::Part;
 use super::in_flight::InFlight;
-use super::reading::{ReadFn, Reading};
+use super::reading::ReadFn;
 use super::routes::Route;
 use super::upgrade::{Session, UpgradeFn};
 use super::userdata::Keeps;
 use super::writing::{WritableFn, Writing};
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
+use crate::http::reading::Reading;
 use crate::runtime::delivery::Event;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;

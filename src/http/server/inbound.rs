@@ -4,8 +4,8 @@
 use super::clock::Phase;
 use super::exchange::Exchange;
 use super::link::Link;
-use super::reading::{Arrived, Wanted};
 use crate::error::{Error, Operation, Status};
+use crate::http::reading::{Arrived, Wanted};
 use crate::runtime::Level;
 use hyper::body::{Body, Incoming};
 use rustix::io::Errno;
@@ -189,14 +189,9 @@ impl Link {
         let Some(body) = &mut *inbound else {
             return Poll::Ready(Arrived::End(Ok(())));
         };
-        Pin::new(body).poll_frame(cx).map(|frame| match frame {
-            None => Arrived::End(Ok(())),
-            Some(Err(error)) => Arrived::End(Err(failure(&error))),
-            Some(Ok(frame)) => frame.into_data().map_or_else(
-                |frame| Arrived::Trailers(frame.into_trailers().unwrap_or_default()),
-                Arrived::Piece,
-            ),
-        })
+        Pin::new(body)
+            .poll_frame(cx)
+            .map(|frame| Arrived::of(frame, |error| failure(&error)))
     }
 
     fn arrive(&self, arrived: Arrived) {

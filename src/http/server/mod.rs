@@ -44,7 +44,7 @@ pub use config::Config;
 pub use exchange::{Exchange, GoneFn, Handler};
 pub use face::Face;
 pub use hooks::{AnswerFn, RequestFn};
-pub use reading::{Piece, ReadFn};
+pub use reading::ReadFn;
 pub use sse::SentEvent;
 pub use stats::Counts;
 pub use upgrade::UpgradeFn;

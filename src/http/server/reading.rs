@@ -6,131 +6,17 @@
 use super::answer::{Stage, State, shut_down};
 use super::exchange::Exchange;
 use crate::error::{Error, Operation, Result, Status};
+use crate::http::reading::{Arrived, Piece, Wanted};
 use crate::runtime::context;
 use crate::runtime::delivery::Event;
 use crate::runtime::gate::deadline_after;
-use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
 use std::time::Duration;
 
 /// Runs once, with a piece, the end, or what kept it from coming.
 pub type ReadFn = Box<dyn FnOnce(&Arc<Exchange>, Result<Piece<'_>>) + Send>;
-
-/// What a read gives; good until the next read.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
-    Data(Bytes),
-    /// Of a body that was collected before the handler ran: all of it.
-    Whole(&'a [u8]),
-    End,
-}
-
-impl Piece<'_> {
-    /// The bytes; `None` at the end.
-    pub fn as_bytes(&self) -> Option<&[u8]> {
-        match self {
-            Piece::Data(bytes) => Some(bytes),
-            Piece::Whole(bytes) => Some(bytes),
-            Piece::End => None,
-        }
-    }
-}
-
-/// A body on its way to the handler.
-pub struct Reading {
-    /// The connection's task.
-    task: Waker,
-    /// A piece is wanted and has not come.
-    asked: bool,
-    /// One as a rule; more only when the connection goes on without the handler.
-    pieces: VecDeque<Bytes>,
-    /// Of the last read: C looks at its bytes.
-    lent: Bytes,
-    end: Option<Result<()>>,
-    /// A thread waits in `read`.
-    blocked: bool,
-    /// Freed: nobody reads any more.
-    discarded: bool,
-}
-
-/// What the handler wants of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    Nothing,
-    Piece,
-    /// No piece any more.
-    Freed,
-}
-
-/// What the connection has for the handler.
-pub enum Arrived {
-    Piece(Bytes),
-    Trailers(HeaderMap),
-    End(Result<()>),
-}
-
-impl Reading {
-    pub fn new(task: Waker) -> Reading {
-        Reading {
-            task,
-            asked: false,
-            pieces: VecDeque::new(),
-            lent: Bytes::new(),
-            end: None,
-            blocked: false,
-            discarded: false,
-        }
-    }
-
-    /// What a read gives now.
-    fn take(&mut self) -> Option<Result<Piece<'static>>> {
-        if let Some(piece) = self.pieces.pop_front() {
-            self.lent = piece.clone();
-            return Some(Ok(Piece::Data(piece)));
-        }
-        let end = self.end.clone()?;
-        self.lent = Bytes::new();
-        Some(end.map(|()| Piece::End))
-    }
-
-    fn has_outcome(&self) -> bool {
-        !self.pieces.is_empty() || self.end.is_some()
-    }
-
-    /// Whom to wake for the next piece.
-    fn ask(&mut self) -> Option<Waker> {
-        let asks = !self.has_outcome() && !std::mem::replace(&mut self.asked, true);
-        asks.then(|| self.task.clone())
-    }
-
-    fn arrive(&mut self, what: Arrived) {
-        match what {
-            Arrived::Piece(piece) if !self.discarded => self.pieces.push_back(piece),
-            Arrived::Piece(_) => return,
-            Arrived::Trailers(_) => drop(self.end.get_or_insert(Ok(()))),
-            Arrived::End(end) => drop(self.end.get_or_insert(end)),
-        }
-        self.asked = false;
-    }
-
-    /// Nobody reads any more: whom to tell.
-    pub fn discard(&mut self) -> Waker {
-        self.discarded = true;
-        self.pieces.clear();
-        self.task.clone()
-    }
-
-    /// No piece comes any more.
-    pub fn fail(&mut self, why: Error) {
-        self.pieces.clear();
-        self.end.get_or_insert(Err(why));
-    }
-}
 
 impl State {
     /// Whether the function that waits for a piece is to be told now; says so once.
@@ -141,9 +27,7 @@ impl State {
 
     /// Nothing of the request's body is left to be read.
     pub fn has_whole_body(&self) -> bool {
-        self.reading
-            .as_ref()
-            .is_none_or(|reading| reading.pieces.is_empty() && matches!(reading.end, Some(Ok(()))))
+        self.reading.as_ref().is_none_or(|r| r.is_over())
     }
 
     fn check_no_reader(&self) -> Result<()> {
@@ -193,11 +77,11 @@ impl Exchange {
         }
         let mut state = self.wait_until(deadline_after(timeout), |state| {
             let reading = state.reading.as_ref();
-            reading.is_none_or(|reading| reading.has_outcome() || reading.discarded)
+            reading.is_none_or(|reading| reading.has_outcome() || reading.is_discarded())
         });
         if let Some(reading) = &mut state.reading {
             reading.blocked = false;
-            if reading.discarded {
+            if reading.is_discarded() {
                 return Err(Error::state("the exchange was freed"));
             }
         }
@@ -254,12 +138,9 @@ impl Exchange {
 
     /// What the connection is to do for the reader.
     pub(super) fn wanted(&self) -> Wanted {
-        match &self.state().reading {
-            Some(reading) if reading.discarded || reading.end.is_some() => Wanted::Freed,
-            Some(reading) if reading.asked => Wanted::Piece,
-            Some(_) => Wanted::Nothing,
-            None => Wanted::Freed,
-        }
+        let state = self.state();
+        let reading = state.reading.as_ref();
+        reading.map_or(Wanted::Freed, |reading| reading.wanted())
     }
 
     /// The connection hands over what has come.

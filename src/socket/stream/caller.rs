@@ -158,6 +158,47 @@ impl Caller {
         Ok(())
     }
 
+    /// Waits until then for the socket to move, no longer than the limits have it: `false` when nothing has
+    /// happened, and they are not what was reached. A read is allowed afterwards.
+    pub fn wait_until(&self, until: Option<Instant>) -> io::Result<bool> {
+        let limit = self.until(false);
+        let mut events = PollFlags::IN;
+        events.set(PollFlags::OUT, self.take_wants_write());
+        if until.is_none() && events == PollFlags::IN {
+            self.allow_blocking();
+            return Ok(true);
+        }
+        let is_own = until.is_some_and(|own| limit.is_none_or(|(limit, _)| own < limit));
+        let found = if is_own {
+            self.poll_once(events, until)?
+        } else {
+            self.poll(events, limit)?
+        };
+        if !(found - PollFlags::OUT).is_empty() {
+            self.allow_blocking();
+        }
+        Ok(!found.is_empty())
+    }
+
+    /// What has happened until then; looks once at least.
+    fn poll_once(
+        &self,
+        events: PollFlags,
+        until: Option<Instant>,
+    ) -> rustix::io::Result<PollFlags> {
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let time = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut fds = [PollFd::new(&*self.fd, events)];
+            match rustix::event::poll(&mut fds, time.as_ref()) {
+                Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(PollFlags::empty()),
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(fds[0].revents()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn poll(
         &self,
         events: PollFlags,

@@ -1,0 +1,61 @@
+//! The I/O thread's part in an answer that is streamed: it moves the body on as far as it is asked for.
+
+use super::call::Call;
+use super::state::Times;
+use super::transfer::{Failure, Progress};
+use super::watch::watch;
+use super::worker::{Worker, limit};
+use crate::error::Result;
+use crate::http::reading::Arrived;
+use http_body::Body;
+use hyper::body::Incoming;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+impl Worker {
+    /// The head of the answer is there: gives `body` to who reads it.
+    pub async fn stream(
+        &mut self,
+        call: &Arc<Call>,
+        mut body: Incoming,
+        times: Times,
+    ) -> Result<()> {
+        poll_fn(|cx| Poll::Ready(call.begin_stream(cx.waker()))).await?;
+        // A body of announced length ends with its last byte.
+        while !body.is_end_stream() {
+            match self.next_of(call, &mut body, times).await? {
+                Arrived::End(end) => return end,
+                arrived => call.arrive(arrived),
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_of(
+        &mut self,
+        call: &Arc<Call>,
+        body: &mut Incoming,
+        times: Times,
+    ) -> Result<Arrived> {
+        let (http, stream) = self.connection.as_mut().expect("it has given the body");
+        let asked = poll_fn(|cx| {
+            http.drive(cx);
+            call.poll_asked()
+        });
+        limit(call, times.deadline, asked).await?;
+        let next = poll_fn(|cx| http.poll_body(body, cx));
+        let frame = if times.patience.is_endless() {
+            limit(call, times.deadline, next).await?
+        } else {
+            // Only waits for the peer count, not those for who reads.
+            let watched = watch(stream, times.patience, next);
+            let frame = limit(call, times.deadline, watched).await?;
+            frame.map_err(|why| call.timed_out(why))?
+        };
+        let source = &self.local.client.source;
+        Ok(Arrived::of(frame, |error| {
+            Failure::Http(error).into_error(source, Progress::ANSWERED)
+        }))
+    }
+}
