@@ -9,10 +9,12 @@
 mod caller;
 mod patience;
 mod reactor;
+mod useless;
 
 pub use caller::{Caller, CallerStream};
 pub use patience::{Expired, Patience};
 pub use reactor::{ClientStream, ReactorStream, ServerStream};
+pub use useless::Useless;
 
 use crate::count::Count;
 use crate::limits::READ_MAX;

@@ -34,6 +34,8 @@ PROGRAMS = {
     "test_client_patience": [(d,) for d in DELIVERIES],
     "test_client_ends": [(d,) for d in DELIVERIES],
     "test_client_hostile": [()],
+    "test_client_cuts": [()],
+    "test_client_mix": [(d,) for d in DELIVERIES],
     "test_shutdown": [(d,) for d in DELIVERIES],
     "test_free": [(d,) for d in DELIVERIES],
     "test_gone": [(d,) for d in DELIVERIES],

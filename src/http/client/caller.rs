@@ -68,8 +68,9 @@ impl Wake for Flag {
 impl CallerConnection {
     fn new(client: &Client, socket: Arc<OwnedFd>) -> Result<Box<CallerConnection>> {
         let Admitted { socket, peer } = client.admit(socket)?;
-        let (stream, caller) = CallerStream::new(socket);
-        let http = Http::new(stream, peer, client.config.max_head)?;
+        let useless = client.useless();
+        let (stream, caller) = CallerStream::new(socket, useless.clone());
+        let http = Http::new(stream, peer, useless, client.config.max_head)?;
         Ok(Box::new(CallerConnection {
             end: End {
                 caller,

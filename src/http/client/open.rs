@@ -2,9 +2,11 @@
 
 use super::Client;
 use crate::error::{Error, Operation, Result, Status};
+use crate::limits::USELESS_MAX;
 use crate::socket::address::Address;
 use crate::socket::connect;
 use crate::socket::peer::Record;
+use crate::socket::stream::Useless;
 use crate::socket::sys;
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -54,6 +56,11 @@ impl Client {
             self.source
         );
         Err(Error::new(Status::Forbidden, Operation::Connect, message))
+    }
+
+    /// For a new connection.
+    pub(super) fn useless(&self) -> Arc<Useless> {
+        Arc::new(Useless::new(self.config.max_head as u64 + USELESS_MAX))
     }
 
     pub(super) fn is_given(&self) -> bool {

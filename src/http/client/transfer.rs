@@ -7,7 +7,9 @@ use crate::error::{Error, Operation, Result as Outcome, Status};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::READ_MAX;
 use crate::socket::peer::Record;
+use crate::socket::stream::Useless;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, response};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
@@ -27,6 +29,8 @@ pub struct Http<IO: Read + Write + Unpin> {
     connection: Option<Connection<IO, Whole>>,
     /// Who is at the other end.
     peer: Arc<Record>,
+    /// Told of each head and each piece of a body that came.
+    useless: Arc<Useless>,
 }
 
 /// What a call wants of a connection.
@@ -53,11 +57,17 @@ pub type Next = Option<hyper::Result<Frame<Bytes>>>;
 pub enum Failure {
     Http(hyper::Error),
     BodyTooLarge,
+    TwoLengths,
 }
 
 impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
     /// hyper's handshake does no input or output in HTTP/1: it is done at its first poll.
-    pub fn new(io: IO, peer: Arc<Record>, max_head: usize) -> Outcome<Http<IO>> {
+    pub fn new(
+        io: IO,
+        peer: Arc<Record>,
+        useless: Arc<Useless>,
+        max_head: usize,
+    ) -> Outcome<Http<IO>> {
         // Requests are small as a rule: head and body in one buffer cost less than a list of two.
         let mut builder = http1::Builder::new();
         builder
@@ -71,6 +81,7 @@ impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
                 sender,
                 connection: Some(connection),
                 peer,
+                useless,
             }),
             Poll::Ready(Err(error)) => Err(Error::new(
                 Status::System,
@@ -117,6 +128,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         max_body: u64,
     ) -> Result<Option<Incoming>, Failure> {
         let order = call.order(&self.peer);
+        self.useless.reset();
         let mut response = pin!(self.sender.send_request(order.request));
         let connection = &mut self.connection;
         pause.await;
@@ -128,8 +140,12 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         })
         .await
         .map_err(Failure::Http)?;
+        self.useless.reset();
         let (head, incoming) = response.into_parts();
         let length = incoming.size_hint().exact();
+        if length.is_none() {
+            check_length(&head)?;
+        }
         let leads_on = order.streams && call.follows(&head);
         if order.streams && !leads_on {
             let body = Collected::default();
@@ -164,7 +180,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
                 match collect.poll(&mut arrived) {
                     Poll::Ready(body) => return Poll::Ready(body),
                     Poll::Pending if collect.collected() == before => return Poll::Pending,
-                    Poll::Pending => {}
+                    Poll::Pending => self.useless.reset(),
                 }
             }
         });
@@ -180,12 +196,26 @@ impl<IO: Read + Write + Unpin> Http<IO> {
     /// What comes next of an answer's body.
     pub fn poll_body(&mut self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Next> {
         let mut arrived = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(&mut arrived) {
-            return Poll::Ready(frame);
+        let mut body = Pin::new(body);
+        let mut next = body.as_mut().poll_frame(&mut arrived);
+        if next.is_pending() {
+            drive(&mut self.connection, cx);
+            next = body.poll_frame(&mut arrived);
         }
-        drive(&mut self.connection, cx);
-        Pin::new(body).poll_frame(&mut arrived)
+        if next.is_ready() {
+            self.useless.reset();
+        }
+        next
     }
+}
+
+/// Chunks and a length are two answers in one, and only one of both was meant (RFC 9112, section 6.3).
+fn check_length(head: &response::Parts) -> Result<(), Failure> {
+    let both = [TRANSFER_ENCODING, CONTENT_LENGTH];
+    if both.iter().all(|name| head.headers.contains_key(name)) {
+        return Err(Failure::TwoLengths);
+    }
+    Ok(())
 }
 
 /// Moves bytes. The end of the connection shows in what waits for it.
@@ -245,15 +275,18 @@ impl Failure {
 
     /// The error that the user gets; `at` names the address.
     pub fn into_error(self, at: &Source, progress: Progress) -> Error {
-        let Failure::Http(error) = &self else {
-            return Error::new(
-                Status::TooLarge,
-                Operation::Receive,
-                format!(
-                    "{at}: the answer's body is longer than the limit of \
-                     hysock_client_config_set_max_body"
-                ),
-            );
+        let ended = |status, what| Error::new(status, Operation::Receive, format!("{at}: {what}"));
+        let error = match &self {
+            Failure::Http(error) => error,
+            Failure::BodyTooLarge => {
+                let what = "the answer's body is longer than the limit of \
+                            hysock_client_config_set_max_body";
+                return ended(Status::TooLarge, what);
+            }
+            Failure::TwoLengths => {
+                let what = "the answer has both Transfer-Encoding and Content-Length";
+                return ended(Status::Protocol, what);
+            }
         };
         let (status, what) = if error.is_parse_too_large() {
             (
@@ -271,6 +304,10 @@ impl Failure {
                 Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
                     (Status::Protocol, "the answer's body is malformed")
                 }
+                Some(io::ErrorKind::QuotaExceeded) => (
+                    Status::Protocol,
+                    "the server sends on and on, and neither an answer nor a byte of its body",
+                ),
                 _ if progress.received => (
                     Status::Truncated,
                     "the connection was closed before the answer was complete",

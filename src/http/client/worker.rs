@@ -212,9 +212,10 @@ pub async fn limit<T>(
 
 fn attach(client: &Client, socket: Arc<OwnedFd>) -> Result<(Http<ClientStream>, ClientStream)> {
     let Admitted { socket, peer } = client.admit(socket)?;
-    let stream = ClientStream::new(socket)
+    let useless = client.useless();
+    let stream = ClientStream::new(socket, useless.clone())
         .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
-    let http = Http::new(stream.clone(), peer, client.config.max_head)?;
+    let http = Http::new(stream.clone(), peer, useless, client.config.max_head)?;
     Ok((http, stream))
 }
 

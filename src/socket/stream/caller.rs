@@ -1,7 +1,7 @@
 //! The stream of a calling thread.
 
 use super::patience::{Expired, Patience, earlier};
-use super::{fill, send};
+use super::{Useless, fill, send};
 use crate::socket::sys;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -33,6 +33,7 @@ pub struct Caller {
     has_sent: AtomicBool,
     has_received: AtomicBool,
     sink: AtomicBool,
+    useless: Arc<Useless>,
     limits: Mutex<Limits>,
     /// What SO_RCVTIMEO was last set to, in milliseconds; 0 is for ever.
     receive_timeout: AtomicU64,
@@ -48,7 +49,7 @@ struct Limits {
 }
 
 impl CallerStream {
-    pub fn new(fd: Arc<OwnedFd>) -> (CallerStream, Arc<Caller>) {
+    pub fn new(fd: Arc<OwnedFd>, useless: Arc<Useless>) -> (CallerStream, Arc<Caller>) {
         let caller = Arc::new(Caller {
             fd,
             may_block: AtomicBool::new(false),
@@ -56,6 +57,7 @@ impl CallerStream {
             has_sent: AtomicBool::new(false),
             has_received: AtomicBool::new(false),
             sink: AtomicBool::new(false),
+            useless,
             limits: Mutex::default(),
             receive_timeout: AtomicU64::new(0),
         });
@@ -291,7 +293,7 @@ impl Read for CallerStream {
         match fill(&mut buf, |space| caller.receive_blocking(space)) {
             Ok((n, _)) => {
                 caller.has_received.fetch_or(n > 0, Ordering::Relaxed);
-                Poll::Ready(Ok(()))
+                Poll::Ready(caller.useless.count(n))
             }
             Err(error) => Poll::Ready(Err(error.into())),
         }

@@ -1,6 +1,6 @@
 //! The stream of an I/O thread.
 
-use super::{Meter, fill, receive, send};
+use super::{Meter, Useless, fill, receive, send};
 use crate::socket::pinned::Pinned;
 use crate::socket::sys;
 use bytes::Bytes;
@@ -49,6 +49,8 @@ pub struct Reactor {
     /// What `sent` was when the request began (a client's).
     request_at: Cell<u64>,
     side: Side,
+    /// A client's.
+    useless: Option<Arc<Useless>>,
     /// Where a server counts what all its streams of this thread move.
     meter: Option<Arc<Meter>>,
 }
@@ -65,14 +67,18 @@ enum Side {
 impl ServerStream {
     /// Registers `fd` with this thread's reactor.
     pub fn new(fd: Arc<OwnedFd>, meter: Arc<Meter>) -> io::Result<ServerStream> {
-        Reactor::new(fd, Side::Server, Some(meter)).map(|reactor| ReactorStream(Rc::new(reactor)))
+        let mut reactor = Reactor::new(fd, Side::Server)?;
+        reactor.meter = Some(meter);
+        Ok(ReactorStream(Rc::new(reactor)))
     }
 }
 
 impl ClientStream {
     /// Registers `fd` with this thread's reactor.
-    pub fn new(fd: Arc<OwnedFd>) -> io::Result<ClientStream> {
-        Reactor::new(fd, Side::Client, None).map(|reactor| ReactorStream(Pinned::new(reactor)))
+    pub fn new(fd: Arc<OwnedFd>, useless: Arc<Useless>) -> io::Result<ClientStream> {
+        let mut reactor = Reactor::new(fd, Side::Client)?;
+        reactor.useless = Some(useless);
+        Ok(ReactorStream(Pinned::new(reactor)))
     }
 }
 
@@ -85,7 +91,7 @@ impl ClientStream {
 }
 
 impl Reactor {
-    fn new(fd: Arc<OwnedFd>, side: Side, meter: Option<Arc<Meter>>) -> io::Result<Reactor> {
+    fn new(fd: Arc<OwnedFd>, side: Side) -> io::Result<Reactor> {
         let registration = sys::register(fd.clone(), Interest::READABLE)?;
         Ok(Reactor {
             fd,
@@ -100,7 +106,8 @@ impl Reactor {
             sent: Cell::new(0),
             request_at: Cell::new(0),
             side,
-            meter,
+            useless: None,
+            meter: None,
         })
     }
 
@@ -335,10 +342,11 @@ impl<P: Deref<Target = Reactor> + Unpin> Read for ReactorStream<P> {
             self.0.has_prefix.set(!prefix.is_empty());
             return Poll::Ready(Ok(()));
         }
-        self.poll_receive(cx, |fd| {
+        let n = ready!(self.poll_receive(cx, |fd| {
             fill(&mut buf, |space| receive(fd, space, RecvFlags::DONTWAIT))
-        })
-        .map_ok(drop)
+        }))?;
+        let useless = self.0.useless.as_ref();
+        Poll::Ready(useless.map_or(Ok(()), |useless| useless.count(n)))
     }
 }
 
