@@ -1,7 +1,8 @@
 //! Configs: values behind a handle, which remember the first setter that was refused.
 
 use super::boundary;
-use super::handle::{self, Handle, Noun};
+use super::handle;
+use super::nouns::{Handle, Noun};
 use super::status::hysock_status;
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

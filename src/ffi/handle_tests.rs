@@ -1,4 +1,9 @@
 use super::*;
+use crate::ffi::config::Config;
+use crate::ffi::listener_config::hysock_listener_config;
+use crate::ffi::runtime::hysock_runtime_config;
+use crate::ffi::server::hysock_server;
+use crate::socket::listener::ListenerOptions;
 use std::ptr::{null, without_provenance};
 
 /// Objects that need no runtime. Runtime configs are left to the one test that counts.

@@ -81,6 +81,7 @@ mod closure;
 mod config;
 mod free_list;
 mod lent;
+mod nouns;
 mod sized;
 mod slots;
 mod token;

@@ -11,19 +11,20 @@
 //! reference takes the value out, moves the generation on, gives the slot back, and only then drops
 //! the value.
 
+mod held;
 mod reserved;
 mod spot;
+mod supply;
 
+pub use held::Held;
 pub use reserved::Reserved;
 pub use spot::Spot;
 
 use super::free_list::{FreeList, Node};
-use std::alloc::{Layout, alloc_zeroed};
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::ops::Deref;
 use std::ptr::null_mut;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 const SLOTS: u32 = 1024;
@@ -113,17 +114,6 @@ unsafe impl<V: Send + Sync> Send for Table<V> {}
 pub struct Place {
     pub index: u32,
     pub generation: u32,
-}
-
-/// A counted reference to a value in the table; the value stays while this lives.
-pub struct Held<V: Send + Sync + 'static> {
-    table: &'static Table<V>,
-    slot: &'static Slot<V>,
-    index: u32,
-    /// Nobody else has a reference or can get one: giving this one back needs no counting.
-    sole: bool,
-    /// Destructors must not run here.
-    in_signal: bool,
 }
 
 impl<V: Send + Sync + 'static> Table<V> {
@@ -258,104 +248,6 @@ impl<V: Send + Sync + 'static> Table<V> {
         self.slot(index).expect("slots in use have a segment")
     }
 
-    fn home(&self, index: u32) -> &Shard {
-        let segment = self.segment(index).expect("slots in use have a segment");
-        &self.shards[segment.shard.load(Relaxed) as usize]
-    }
-
-    fn node(&self, node: u32) -> &Node {
-        match node.checked_sub(ALL) {
-            Some(shard) => &self.shards[shard as usize].first,
-            None => &self.taken(node).as_node,
-        }
-    }
-
-    /// Under the flag `hysock_no_reuse` (sanitizer builds) a slot comes back only when there is no
-    /// unused one any more.
-    fn take_slot(&self) -> Option<u32> {
-        let own = this_thread();
-        let near = &self.shards[own];
-        let near = if cfg!(hysock_no_reuse) {
-            self.unused_slot(near).or_else(|| self.grow(own))
-        } else {
-            self.pop(near)
-                .or_else(|| self.unused_slot(near))
-                .or_else(|| self.grow(own))
-        };
-        near.or_else(|| {
-            let any = |shard| self.pop(shard).or_else(|| self.unused_slot(shard));
-            self.shards.iter().find_map(any)
-        })
-    }
-
-    fn unused_slot(&self, shard: &Shard) -> Option<u32> {
-        let mut unused = shard.unused.load(Acquire);
-        loop {
-            let (segment, next) = ((unused >> 32) as u32, unused as u32);
-            if next >= SLOTS {
-                return None;
-            }
-            match shard
-                .unused
-                .compare_exchange_weak(unused, unused + 1, AcqRel, Acquire)
-            {
-                Ok(_) => {
-                    let index = segment * SLOTS + next;
-                    self.taken(index).node.store(index, Relaxed);
-                    return Some(index);
-                }
-                Err(now) => unused = now,
-            }
-        }
-    }
-
-    /// Adds a segment to the shard and takes its first slot.
-    #[cold]
-    fn grow(&self, shard: usize) -> Option<u32> {
-        let more = |grown: u32| (grown < self.limit).then_some(grown + 1);
-        let number = self.grown.fetch_update(Relaxed, Relaxed, more).ok()?;
-        // SAFETY: the layout is not empty.
-        let memory = unsafe { alloc_zeroed(Layout::new::<Segment<V>>()) }.cast::<Segment<V>>();
-        // SAFETY: not null it is aligned, ours alone and never freed, and zeros are a valid
-        // segment: atomics that are 0 and uninitialised values.
-        let segment = unsafe { memory.as_ref() }?;
-        segment.shard.store(shard as u32, Relaxed);
-        self.segments[number as usize].store(memory, Release);
-
-        let first = number * SLOTS;
-        self.taken(first).node.store(first, Relaxed);
-        let shard = &self.shards[shard];
-        let seen = shard.unused.load(Relaxed);
-        let rest = u64::from(number) << 32 | 1;
-        let used_up = seen as u32 >= SLOTS;
-        if !used_up
-            || shard
-                .unused
-                .compare_exchange(seen, rest, AcqRel, Relaxed)
-                .is_err()
-        {
-            // Another thread was faster and there are unused slots already: these go to the queue.
-            for index in first + 1..first + SLOTS {
-                self.taken(index).node.store(index, Relaxed);
-                self.push(index);
-            }
-        }
-        Some(first)
-    }
-
-    fn pop(&self, shard: &Shard) -> Option<u32> {
-        let (index, spare) = shard.free.pop(|node| self.node(node))?;
-        self.taken(index).node.store(spare, Relaxed);
-        Some(index)
-    }
-
-    fn push(&self, index: u32) {
-        let spare = self.taken(index).node.load(Relaxed);
-        self.home(index)
-            .free
-            .push(index, spare, |node| self.node(node));
-    }
-
     /// Takes out the value of a closed slot without references, gives the slot back, drops the
     /// value.
     fn destroy(&self, slot: &Slot<V>, index: u32) {
@@ -403,63 +295,6 @@ impl<V: Send + Sync + 'static> Table<V> {
             }
         }
     }
-}
-
-impl<V: Send + Sync + 'static> Held<V> {
-    /// For signal handlers: should this turn out to be the last reference, then the value is
-    /// dropped by a later `insert` or `close`, not here.
-    pub fn in_signal(mut self) -> Held<V> {
-        self.in_signal = true;
-        self
-    }
-
-    /// The value, for as long as the slot holds it.
-    #[inline]
-    pub fn value(&self) -> &V {
-        // SAFETY: with a reference held the value is initialised, and nobody writes to it.
-        unsafe { (*self.slot.value.get()).assume_init_ref() }
-    }
-}
-
-impl<V: Send + Sync + 'static> Deref for Held<V> {
-    type Target = V;
-
-    fn deref(&self) -> &V {
-        self.value()
-    }
-}
-
-impl<V: Send + Sync + 'static> Drop for Held<V> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.sole {
-            // Release: our use of the value comes before its end. Acquire: all uses come before it.
-            let before = self.slot.state.fetch_sub(1, AcqRel);
-            if before & REFERENCES > 1 {
-                return;
-            }
-        }
-        // The owner's reference is given back only after closing: nobody can come any more.
-        if self.in_signal {
-            self.table.orphan(self.slot, self.index);
-        } else {
-            self.table.destroy(self.slot, self.index);
-        }
-    }
-}
-
-/// The shard of this thread.
-fn this_thread() -> usize {
-    thread_local! {
-        static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let mut shard = SHARD.get();
-    if shard == usize::MAX {
-        shard = NEXT.fetch_add(1, Relaxed) as usize % SHARDS;
-        SHARD.set(shard);
-    }
-    shard
 }
 
 #[cfg(test)]

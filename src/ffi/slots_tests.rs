@@ -1,6 +1,7 @@
 use super::*;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::AcqRel;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
