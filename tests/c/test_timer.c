@@ -130,30 +130,42 @@ static void called_off(host *h) {
     finish(far, N, 0);
 }
 
+enum { MAKERS = 4, MADE = 2500 };
+
+typedef struct maker {
+    hysock_runtime *runtime;
+    tick *all;
+} maker;
+
 static void *makes(void *argument) {
-    hysock_runtime *runtime = argument;
-    enum { N = 2500 };
-    tick *all = ticks_new(N);
-    for (uint32_t i = 0; i < N; i++)
-        start(runtime, &all[i], i * 7919 % 50, i % 2 == 0);
-    for (uint32_t i = 0; i < N; i++)
-        LATCH_AWAIT(&all[i].drops, 1);
-    for (uint32_t i = 0; i < N; i++) {
-        CHECK_INT(latch_count(&all[i].runs), 1);
-        hysock_timer_free(all[i].timer);
+    maker *m = argument;
+    m->all = ticks_new(MADE);
+    for (uint32_t i = 0; i < MADE; i++)
+        start(m->runtime, &m->all[i], i * 7919 % 50, i % 2 == 0);
+    for (uint32_t i = 0; i < MADE; i++)
+        LATCH_AWAIT(&m->all[i].drops, 1);
+    for (uint32_t i = 0; i < MADE; i++) {
+        CHECK_INT(latch_count(&m->all[i].runs), 1);
+        hysock_timer_free(m->all[i].timer);
     }
-    free(all);
     return NULL;
 }
 
 static void thousands(host *h) {
-    pthread_t threads[4];
+    pthread_t threads[MAKERS];
+    maker makers[MAKERS];
     reset();
-    for (int i = 0; i < 4; i++)
-        threads[i] = thread_start(makes, h->runtime);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < MAKERS; i++) {
+        makers[i].runtime = h->runtime;
+        threads[i] = thread_start(makes, &makers[i]);
+    }
+    for (int i = 0; i < MAKERS; i++)
         thread_join(threads[i]);
-    CHECK_INT(latch_count(&runs), 10000);
+    /* The last word of each drop: only then nobody looks at them any more. */
+    LATCH_AWAIT(&drops, MAKERS * MADE);
+    CHECK_INT(latch_count(&runs), MAKERS * MADE);
+    for (int i = 0; i < MAKERS; i++)
+        free(makers[i].all);
 }
 
 /* Called off in the very moment that they are due: run at most once, dropped once, never in the
