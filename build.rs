@@ -63,6 +63,8 @@ mod header {
         "producer_config",
         "producer",
         "producer_send",
+        "headers",
+        "queue_take",
     ];
 
     const HEADER: &str = "include/hysock.h";

@@ -4405,6 +4405,197 @@ hysock_status hysock_producer_send_fds(hysock_producer *producer,
                                        uint32_t timeout_ms,
                                        hysock_error *err);
 
+/*
+ * ===============================================================================================
+ * headers
+ * ===============================================================================================
+ *
+ * Headers in one go: all that came in, or all that are to go out, by one call. For wrappers in other
+ * languages, which pay for each call; hysock_exchange_header() and its like are the short way in C.
+ */
+
+/** One header: of several with the same name each is one. */
+typedef struct hysock_header {
+    /** What comes out is in lower case. */
+    hysock_str name;
+    hysock_str value;
+} hysock_header;
+
+/**
+ * All headers of the request: as many as there are up to `n` are written to `headers`, in the order in
+ * which hysock_exchange_header_at() shows them. Returns how many there are.
+ *
+ * Thread: any, one at a time.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_exchange_headers(const hysock_exchange *exchange,
+                                hysock_header *headers,
+                                size_t n);
+
+/**
+ * All trailers of the request, once its body was read to the end: as hysock_exchange_headers().
+ *
+ * Thread: any, one at a time.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_exchange_trailers(const hysock_exchange *exchange,
+                                 hysock_header *trailers,
+                                 size_t n);
+
+/**
+ * Add `n` headers to the answer, as if by hysock_exchange_add_header() one after another, up to the
+ * first that is refused.
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_exchange_set_header().
+ * Since: 0.1
+ */
+hysock_status hysock_exchange_add_headers(hysock_exchange *exchange,
+                                          const hysock_header *headers,
+                                          size_t n);
+
+/**
+ * All headers of the answer: as hysock_exchange_headers(). None as long as there is no answer.
+ *
+ * Thread: any, one at a time.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_call_headers(const hysock_call *call, hysock_header *headers, size_t n);
+
+/**
+ * Add `n` headers to the request, as if by hysock_call_add_header() one after another, up to the first
+ * that is refused.
+ *
+ * Thread: any, one at a time.
+ * Errors: as hysock_call_set_header().
+ * Since: 0.1
+ */
+hysock_status hysock_call_add_headers(hysock_call *call,
+                                      const hysock_header *headers,
+                                      size_t n);
+
+/*
+ * ===============================================================================================
+ * queue take
+ * ===============================================================================================
+ *
+ * The form of a queue without callbacks: what would run a function comes out as data instead. For
+ * languages in which a call from C is dear, and for programs that like to decide themselves:
+ *
+ *     hysock_event events[64];
+ *     int32_t n = hysock_queue_take(queue, events, 64, sizeof events[0], HYSOCK_FOREVER);
+ *     for (int32_t i = 0; i < n; i++)
+ *         handle(&events[i]);
+ *
+ * A queue is either dispatched or taken. Where callbacks would run on one that is taken, `fn` may be
+ * NULL; one that is given never runs, and nobody may dispatch the queue. What must have run before
+ * something goes on is called as ever: hysock_server_on_request(), hysock_server_on_answer().
+ *
+ * The waits of what is delivered by it, hysock_server_wait() and so on, cannot take: another thread does
+ * so meanwhile, or the same one between waits that do not last. They end when all was given back.
+ */
+
+/**
+ * A registration has ended: `userdata` is not used any more. In the place of a call of its `drop`; there
+ * is none without a `drop`.
+ */
+#define HYSOCK_EVENT_DROP 1
+
+/**
+ * A request, `handle` is its hysock_exchange. It counts as deferred: yours until hysock_exchange_free().
+ */
+#define HYSOCK_EVENT_REQUEST 2
+
+/** hysock_exchange_on_gone(): the client has left. */
+#define HYSOCK_EVENT_GONE 3
+
+/** hysock_exchange_read_start(): `status`, and the piece in `data`. */
+#define HYSOCK_EVENT_READ 4
+
+/** hysock_exchange_on_writable(): there is room again. */
+#define HYSOCK_EVENT_WRITABLE 5
+
+/** hysock_exchange_upgrade(): the connection in `fd`, early bytes in `data`. */
+#define HYSOCK_EVENT_UPGRADED 6
+
+/** hysock_call_start(): the hysock_call in `handle` has ended, with `status`. */
+#define HYSOCK_EVENT_CALL 7
+
+/**
+ * hysock_server_on_closed(): the hysock_server in `handle` has ended, `status` and `aborted` say how.
+ */
+#define HYSOCK_EVENT_CLOSED 8
+
+/** hysock_server_on_access(): `access`; `handle` is the hysock_server. */
+#define HYSOCK_EVENT_ACCESS 9
+
+/**
+ * Messages in `batch` for the hysock_receiver in `handle`. The batch is yours until
+ * hysock_batch_free(), as if it had been kept.
+ */
+#define HYSOCK_EVENT_BATCH 10
+
+/**
+ * hysock_runtime_after(): the time has come. `handle` is the hysock_timer, NULL when none was asked for.
+ */
+#define HYSOCK_EVENT_TIMER 11
+
+/** hysock_runtime_on_log(): a line in `data`, and its `level`. */
+#define HYSOCK_EVENT_LOG 12
+
+/** hysock_call_read_start(): as HYSOCK_EVENT_READ, for the hysock_call in `handle`. */
+#define HYSOCK_EVENT_CALL_READ 13
+
+/** What would have been a call of a function. What a kind does not use is 0. */
+typedef struct hysock_event {
+    /** One of HYSOCK_EVENT_*; skip what you do not know. */
+    int32_t kind;
+    hysock_status status;
+    /** What was given with the registration. */
+    void *userdata;
+    /** Whose event it is; its type follows from `kind`. */
+    void *handle;
+    hysock_batch *batch;
+    /** Good as long as its handle, a log line until the next take. */
+    hysock_str data;
+    /** Good until the next take. */
+    const hysock_access *access;
+    /** Answers that were cut short. */
+    uint64_t aborted;
+    int32_t fd;
+    /** One of HYSOCK_LOG_*. */
+    int32_t level;
+} hysock_event;
+
+/**
+ * Take up to `n` events that wait, in their order; returns how many.
+ *
+ * `size` is `sizeof(hysock_event)`. When nothing waits, it waits up to `timeout_ms` milliseconds (0: not
+ * at all, HYSOCK_FOREVER: until something comes) for the first one; hysock_queue_wake() ends the waiting
+ * with 0.
+ *
+ * What was taken belongs to the thread that took it, until that thread takes again, or anybody into the
+ * same array: that gives it back. Until then no other event of the same handle comes out, and the end of
+ * a registration never comes in one array with an event that uses it. While
+ * something waits only for that, the descriptor is readable. Take once more with an `n` of 0, which only
+ * gives back, before a thread goes on to something else.
+ *
+ * Thread: any but I/O threads; not in functions that a take runs.
+ * Owns: exchanges and batches that come out are to be freed; other handles are whose they were.
+ * Errors: negative: HYSOCK_E_SHUT_DOWN when the queue was freed or its runtime has ended;
+ * HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED,
+ * HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+int32_t hysock_queue_take(hysock_queue *queue,
+                          hysock_event *events,
+                          size_t n,
+                          size_t size,
+                          uint32_t timeout_ms);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

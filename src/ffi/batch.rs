@@ -105,6 +105,11 @@ impl Lent {
         lent
     }
 
+    /// From now on it is C's; `false` when it was before.
+    pub fn keep(&self) -> bool {
+        !self.kept.swap(true, Ordering::AcqRel)
+    }
+
     fn batch(&self) -> Option<Arc<Batch>> {
         let batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
         batch.clone()
@@ -178,10 +183,7 @@ pub unsafe extern "C" fn hysock_batch_keep(
     // SAFETY: C gives NULL or memory for one error.
     let err = unsafe { ErrorOut::new(err) };
     boundary::with_error(err, || {
-        if handle::get("batch", batch)?
-            .kept
-            .swap(true, Ordering::AcqRel)
-        {
+        if !handle::get("batch", batch)?.keep() {
             return Err(Error::state("the batch is yours already"));
         }
         Ok(())

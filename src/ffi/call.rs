@@ -12,9 +12,10 @@
 
 use super::boundary::{self, Out};
 use super::client::hysock_client;
-use super::closure::{Closure, Userdata};
+use super::closure::{self, Closure, Userdata};
 use super::error::{ErrorOut, hysock_error};
 use super::handle;
+use super::queue_take::{HYSOCK_EVENT_CALL, hysock_event};
 use super::status::hysock_status;
 use super::text::{data, hysock_drop_fn, hysock_str, opt_text, text, text_len};
 use crate::error::{Result, Status};
@@ -156,13 +157,20 @@ pub unsafe extern "C" fn hysock_call_start(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_call(call, r#fn, userdata)?;
         let pointer = handle::Sent(call);
         let done = move |call: &Arc<Call>, status: Status| {
             let pointer = pointer.get();
-            handle::lend(call, pointer, || {
-                // SAFETY: the function and its userdata were registered together.
-                unsafe { (closure.function)(pointer, status as hysock_status, closure.userdata()) }
+            let status = status as hysock_status;
+            let event = || hysock_event {
+                status,
+                ..hysock_event::of(HYSOCK_EVENT_CALL, pointer)
+            };
+            closure.run(event, |function, userdata| {
+                handle::lend(call, pointer, || {
+                    // SAFETY: the function and its userdata were registered together.
+                    unsafe { function(pointer, status, userdata) }
+                });
             });
         };
         handle::get("call", call)?.start(Box::new(done))
@@ -245,4 +253,21 @@ pub unsafe extern "C" fn hysock_call_error(
 /// A refused argument of a setter: the call must not go out without what it was to set.
 pub fn remember<T>(call: &Call, argument: Result<T>) -> Result<T> {
     argument.inspect_err(|error| call.refuse(error.clone()))
+}
+
+/// A callback of a call.
+pub(super) fn for_call<F>(
+    call: *const hysock_call,
+    function: Option<F>,
+    userdata: Userdata,
+) -> Result<Closure<F>> {
+    if function.is_some() {
+        return Closure::new("fn", function, userdata);
+    }
+    let found = handle::get("call", call);
+    let queue = found
+        .as_ref()
+        .ok()
+        .and_then(|call| closure::queue_of(call.executor()?));
+    Closure::or_taken("fn", function, userdata, queue)
 }

@@ -11,12 +11,13 @@
 //! the end was read, that of hysock_call_set_idle_timeout() while a read waits for the server.
 
 use super::boundary::{self, Out};
-use super::call::hysock_call;
-use super::closure::{Closure, Userdata};
+use super::call::{for_call, hysock_call};
+use super::closure::Userdata;
 use super::error::{ErrorOut, hysock_error};
 use super::exchange::find;
 use super::exchange_read::view;
 use super::handle;
+use super::queue_take::{HYSOCK_EVENT_CALL_READ, hysock_event};
 use super::status::{HYSOCK_OK, hysock_status};
 use super::text::{hysock_drop_fn, hysock_str, opt_text};
 use crate::error::Result;
@@ -112,7 +113,7 @@ pub unsafe extern "C" fn hysock_call_read_start(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_call(call, r#fn, userdata)?;
         let pointer = handle::Sent(call);
         let read = move |call: &Arc<Call>, read: Result<Piece<'_>>| {
             let pointer = pointer.get();
@@ -120,9 +121,16 @@ pub unsafe extern "C" fn hysock_call_read_start(
                 Ok(piece) => (HYSOCK_OK, view(piece)),
                 Err(error) => (error.status as hysock_status, hysock_str::ABSENT),
             };
-            handle::lend(call, pointer, || {
-                // SAFETY: the function and its userdata were registered together.
-                unsafe { (closure.function)(pointer, status, piece, closure.userdata()) }
+            let event = || hysock_event {
+                status,
+                data: piece,
+                ..hysock_event::of(HYSOCK_EVENT_CALL_READ, pointer)
+            };
+            closure.run(event, |function, userdata| {
+                handle::lend(call, pointer, || {
+                    // SAFETY: the function and its userdata were registered together.
+                    unsafe { function(pointer, status, piece, userdata) }
+                });
             });
         };
         handle::get("call", call)?.read_start(Box::new(read))

@@ -1,8 +1,11 @@
 //! A callback as C gives it, `(fn, userdata, drop)`, as one value: whoever owns it may call it, and
 //! `drop` runs when it ends, once, on whatever path that is.
 
+use super::queue_take::{self, hysock_event};
 use super::text::hysock_drop_fn;
 use crate::error::{Error, Result};
+use crate::runtime::delivery::Executor;
+use crate::runtime::{Queue, taking};
 use std::ffi::c_void;
 
 /// A `userdata` and the function that ends it.
@@ -35,7 +38,10 @@ impl Userdata {
 
 impl Drop for Userdata {
     fn drop(&mut self) {
-        if let Some(drop) = self.drop {
+        let Some(drop) = self.drop.take() else { return };
+        if taking::is_on() {
+            queue_take::give_drop(Userdata::new(self.pointer, Some(drop)));
+        } else {
             // SAFETY: C registered this function for this pointer, and this is its only call: the
             // value cannot be copied and its fields are private.
             crate::runtime::context::callback(|| unsafe { drop(self.pointer) });
@@ -45,7 +51,8 @@ impl Drop for Userdata {
 
 /// A C function with its `userdata`. `F` is one of the `hysock_*_fn` types, without its `Option`.
 pub struct Closure<F> {
-    pub function: F,
+    /// NULL only where the queue's events are taken.
+    function: Option<F>,
     userdata: Userdata,
 }
 
@@ -53,14 +60,53 @@ impl<F> Closure<F> {
     /// Refuses a NULL function, by name; then `drop` has run when this returns.
     pub fn new(name: &str, function: Option<F>, userdata: Userdata) -> Result<Closure<F>> {
         match function {
-            Some(function) => Ok(Closure { function, userdata }),
+            Some(_) => Ok(Closure { function, userdata }),
             None => Err(Error::argument(format!("{name} is NULL"))),
         }
     }
 
-    pub fn userdata(&self) -> *mut c_void {
-        self.userdata.pointer()
+    /// Like [`Closure::new`], but a function that would run where `queue` is dispatched may be NULL: its
+    /// events can only be taken.
+    pub fn or_taken(
+        name: &str,
+        function: Option<F>,
+        userdata: Userdata,
+        queue: Option<&Queue>,
+    ) -> Result<Closure<F>> {
+        match queue {
+            Some(queue) if function.is_none() => {
+                queue.set_taken();
+                Ok(Closure { function, userdata })
+            }
+            _ => Closure::new(name, function, userdata),
+        }
     }
+
+    /// Calls the function; or, when this thread takes, gives it what `event` says.
+    #[inline]
+    pub fn run(&self, event: impl FnOnce() -> hysock_event, call: impl FnOnce(&F, *mut c_void)) {
+        if taking::is_on() {
+            queue_take::give(hysock_event {
+                userdata: self.userdata.pointer(),
+                ..event()
+            });
+        } else {
+            self.call(call);
+        }
+    }
+
+    /// Calls the function, whoever takes.
+    #[inline]
+    pub fn call(&self, call: impl FnOnce(&F, *mut c_void)) {
+        if let Some(function) = &self.function {
+            call(function, self.userdata.pointer());
+        }
+    }
+}
+
+/// The queue in which an executor's events wait for the user's own thread.
+pub fn queue_of(executor: &Executor) -> Option<&Queue> {
+    executor.user_queue().map(|queue| &**queue)
 }
 
 #[cfg(test)]
@@ -85,7 +131,7 @@ mod tests {
         let drops = Cell::new(0);
         let closure = Closure::new("fn", Some(count as Function), userdata(&drops)).unwrap();
         // SAFETY: the function and its userdata were registered together.
-        unsafe { (closure.function)(closure.userdata()) };
+        closure.call(|function, userdata| unsafe { function(userdata) });
         assert_eq!(drops.replace(0), 1, "called");
         drop(closure);
         assert_eq!(drops.get(), 1, "dropped");

@@ -10,9 +10,10 @@
 //! time; its texts are good until the handler returns, or with a defer until the free.
 
 use super::boundary::{self, Out};
-use super::closure::{Closure, Userdata};
+use super::closure::{self, Closure, Userdata};
 use super::error::{ErrorOut, hysock_error};
 use super::handle;
+use super::queue_take::{HYSOCK_EVENT_GONE, hysock_event};
 use super::status::hysock_status;
 use super::text::{data, hysock_drop_fn, hysock_str, opt_text, text, text_len};
 use crate::error::Result;
@@ -316,17 +317,37 @@ pub unsafe extern "C" fn hysock_exchange_on_gone(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_exchange(exchange, r#fn, userdata)?;
         let pointer = handle::Sent(exchange);
         let gone = move |exchange: &Arc<Exchange>| {
             let pointer = pointer.get();
-            handle::lend(exchange, pointer, || {
-                // SAFETY: the function and its userdata were registered together.
-                unsafe { (closure.function)(pointer, closure.userdata()) }
+            let event = || hysock_event::of(HYSOCK_EVENT_GONE, pointer);
+            closure.run(event, |function, userdata| {
+                handle::lend(exchange, pointer, || {
+                    // SAFETY: the function and its userdata were registered together.
+                    unsafe { function(pointer, userdata) }
+                });
             });
         };
         handle::get("exchange", exchange)?.on_gone(Box::new(gone))
     })
+}
+
+/// A callback of an exchange.
+pub(super) fn for_exchange<F>(
+    exchange: *const hysock_exchange,
+    function: Option<F>,
+    userdata: Userdata,
+) -> Result<Closure<F>> {
+    if function.is_some() {
+        return Closure::new("fn", function, userdata);
+    }
+    let found = handle::get("exchange", exchange);
+    let queue = found
+        .as_ref()
+        .ok()
+        .and_then(|e| closure::queue_of(e.executor()));
+    Closure::or_taken("fn", function, userdata, queue)
 }
 
 /// A refused argument of a setter: the answer must not go out without what it was to set.

@@ -11,12 +11,13 @@
 //! and then the end.
 
 use super::boundary::{self, Out};
-use super::closure::{Closure, Userdata};
+use super::closure::Userdata;
 use super::error::{ErrorOut, hysock_error};
-use super::exchange::{find, hysock_exchange};
+use super::exchange::{find, for_exchange, hysock_exchange};
 use super::handle;
 use super::lent;
-use super::server::{hysock_exchange_fn, hysock_server};
+use super::queue_take::{HYSOCK_EVENT_READ, hysock_event};
+use super::server::{for_server, hysock_exchange_fn, hysock_server};
 use super::status::{HYSOCK_OK, hysock_status};
 use super::text::{hysock_drop_fn, hysock_str, opt_string, opt_text};
 use crate::error::Result;
@@ -63,7 +64,7 @@ pub unsafe extern "C" fn hysock_server_add_streaming_route(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_server(server, r#fn, userdata)?;
         let server = handle::get("server", server)?;
         // SAFETY: C gives NULL or NUL-terminated texts.
         let (method, path) = unsafe { (opt_string("method", method)?, opt_string("path", path)?) };
@@ -126,7 +127,7 @@ pub unsafe extern "C" fn hysock_exchange_read_start(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_exchange(exchange, r#fn, userdata)?;
         let pointer = handle::Sent(exchange);
         let read = move |exchange: &Arc<Exchange>, read: Result<Piece<'_>>| {
             let pointer = pointer.get();
@@ -134,9 +135,16 @@ pub unsafe extern "C" fn hysock_exchange_read_start(
                 Ok(piece) => (HYSOCK_OK, view(piece)),
                 Err(error) => (error.status as hysock_status, hysock_str::ABSENT),
             };
-            handle::lend(exchange, pointer, || {
-                // SAFETY: the function and its userdata were registered together.
-                unsafe { (closure.function)(pointer, status, piece, closure.userdata()) }
+            let event = || hysock_event {
+                status,
+                data: piece,
+                ..hysock_event::of(HYSOCK_EVENT_READ, pointer)
+            };
+            closure.run(event, |function, userdata| {
+                handle::lend(exchange, pointer, || {
+                    // SAFETY: the function and its userdata were registered together.
+                    unsafe { function(pointer, status, piece, userdata) }
+                });
             });
         };
         handle::get("exchange", exchange)?.read_start(Box::new(read))

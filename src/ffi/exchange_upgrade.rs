@@ -4,10 +4,11 @@
 //! to read from and write to, until either side closes it.
 
 use super::boundary;
-use super::closure::{Closure, Userdata};
+use super::closure::Userdata;
 use super::error::{ErrorOut, hysock_error};
-use super::exchange::hysock_exchange;
+use super::exchange::{for_exchange, hysock_exchange};
 use super::handle;
+use super::queue_take::{HYSOCK_EVENT_UPGRADED, hysock_event};
 use super::status::hysock_status;
 use super::text::{hysock_drop_fn, hysock_str, text};
 use crate::http::server::Exchange;
@@ -56,16 +57,23 @@ pub unsafe extern "C" fn hysock_exchange_upgrade(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_exchange(exchange, r#fn, userdata)?;
         let pointer = handle::Sent(exchange);
         let upgraded = move |exchange: &Arc<Exchange>, fd: Option<OwnedFd>, early: Bytes| {
             let pointer = pointer.get();
             let fd = fd.map_or(-1, IntoRawFd::into_raw_fd);
             // The exchange keeps the bytes.
             let early = hysock_str::new(&early);
-            handle::lend(exchange, pointer, || {
-                // SAFETY: the function and its userdata were registered together.
-                unsafe { (closure.function)(pointer, fd, early, closure.userdata()) }
+            let event = || hysock_event {
+                fd,
+                data: early,
+                ..hysock_event::of(HYSOCK_EVENT_UPGRADED, pointer)
+            };
+            closure.run(event, |function, userdata| {
+                handle::lend(exchange, pointer, || {
+                    // SAFETY: the function and its userdata were registered together.
+                    unsafe { function(pointer, fd, early, userdata) }
+                });
             });
         };
         // SAFETY: C gives NULL or a NUL-terminated text.

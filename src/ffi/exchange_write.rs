@@ -9,10 +9,11 @@
 //! finished cuts the connection: the client must not take the half for the whole.
 
 use super::boundary;
-use super::closure::{Closure, Userdata};
+use super::closure::Userdata;
 use super::error::{ErrorOut, hysock_error};
-use super::exchange::hysock_exchange;
+use super::exchange::{for_exchange, hysock_exchange};
 use super::handle;
+use super::queue_take::{HYSOCK_EVENT_WRITABLE, hysock_event};
 use super::server::hysock_exchange_fn;
 use super::status::hysock_status;
 use super::text::{data, hysock_drop_fn, opt_text, text, text_len};
@@ -109,13 +110,16 @@ pub unsafe extern "C" fn hysock_exchange_on_writable(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_exchange(exchange, r#fn, userdata)?;
         let pointer = handle::Sent(exchange);
         let writable = move |exchange: &Arc<Exchange>| {
             let pointer = pointer.get();
-            handle::lend(exchange, pointer, || {
-                // SAFETY: the function and its userdata were registered together.
-                unsafe { (closure.function)(pointer, closure.userdata()) }
+            let event = || hysock_event::of(HYSOCK_EVENT_WRITABLE, pointer);
+            closure.run(event, |function, userdata| {
+                handle::lend(exchange, pointer, || {
+                    // SAFETY: the function and its userdata were registered together.
+                    unsafe { function(pointer, userdata) }
+                });
             });
         };
         handle::get("exchange", exchange)?.on_writable(Box::new(writable))

@@ -4,6 +4,7 @@
 use super::closure::Closure;
 use super::exchange::hysock_exchange;
 use super::handle::{self, Known};
+use super::queue_take::{HYSOCK_EVENT_REQUEST, hysock_event};
 use crate::http::server::{AnswerFn, Exchange, Handler, RequestFn};
 use std::ffi::c_void;
 use std::mem;
@@ -41,9 +42,16 @@ impl<'a> Lent<'a> {
     }
 
     fn run(&self, closure: &Closure<ExchangeFn>) {
-        handle::lend_known(self.exchange, &self.handle, || {
-            // SAFETY: the function and its userdata were registered together.
-            unsafe { (closure.function)(self.handle.pointer, closure.userdata()) }
+        let event = || {
+            // Taken, it is the taker's until the free.
+            self.exchange.defer().ok();
+            hysock_event::of(HYSOCK_EVENT_REQUEST, self.handle.pointer)
+        };
+        closure.run(event, |function, userdata| {
+            handle::lend_known(self.exchange, &self.handle, || {
+                // SAFETY: the function and its userdata were registered together.
+                unsafe { function(self.handle.pointer, userdata) }
+            });
         });
     }
 
@@ -99,10 +107,12 @@ pub fn on_answer(closure: Closure<StatusFn>) -> AnswerFn {
         let Some(handle) = handle::by_number(exchange.face().name()) else {
             return;
         };
-        handle::lend_known(exchange, &handle, || {
-            let status = i32::from(status.as_u16());
-            // SAFETY: the function and its userdata were registered together.
-            unsafe { (closure.function)(handle.pointer, status, closure.userdata()) }
+        closure.call(|function, userdata| {
+            handle::lend_known(exchange, &handle, || {
+                let status = i32::from(status.as_u16());
+                // SAFETY: the function and its userdata were registered together.
+                unsafe { function(handle.pointer, status, userdata) }
+            });
         });
     })
 }

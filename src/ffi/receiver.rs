@@ -22,11 +22,12 @@
 
 use super::batch::{self, Lent, hysock_batch};
 use super::boundary::{self, Out};
-use super::closure::{Closure, Userdata};
+use super::closure::{self, Closure, Userdata};
 use super::config;
 use super::error::{ErrorOut, hysock_error};
 use super::handle;
 use super::listener_config::hysock_listener_config;
+use super::queue_take::{HYSOCK_EVENT_BATCH, hysock_event};
 use super::receiver_config::hysock_receiver_config;
 use super::runtime::hysock_runtime;
 use super::status::hysock_status;
@@ -35,6 +36,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::message::receiver::BatchFn;
 use crate::message::{Batch, Receiver};
+use crate::runtime::Waited;
 use crate::socket::address::Address;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -128,8 +130,18 @@ fn callback(
             return owner.count_abandoned(count as u64);
         };
         let guard = batch::Returned(&lent, pointer);
-        // SAFETY: the function and its userdata were registered together.
-        unsafe { (closure.function)(receiver.get(), guard.1, closure.userdata()) };
+        let event = || {
+            // Taken, it is the taker's until the free.
+            lent.keep();
+            hysock_event {
+                batch: pointer,
+                ..hysock_event::of(HYSOCK_EVENT_BATCH, receiver.get())
+            }
+        };
+        closure.run(event, |function, userdata| {
+            // SAFETY: the function and its userdata were registered together.
+            unsafe { function(receiver.get(), guard.1, userdata) }
+        });
     })
 }
 
@@ -320,7 +332,12 @@ pub unsafe extern "C" fn hysock_receiver_on_batch(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = {
+            let found = handle::get("receiver", receiver);
+            let made = found.as_ref().ok();
+            let queue = made.and_then(|made| closure::queue_of(made.executor()?));
+            Closure::or_taken("fn", r#fn, userdata, queue)?
+        };
         handle::get("receiver", receiver)?.on_batch(callback(receiver, closure))
     })
 }

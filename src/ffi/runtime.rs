@@ -11,6 +11,7 @@ use super::config;
 use super::error::{ErrorOut, hysock_error};
 use super::handle;
 use super::queue::hysock_queue;
+use super::queue_take::{self, HYSOCK_EVENT_LOG, hysock_event};
 use super::status::hysock_status;
 use super::text::{hysock_drop_fn, hysock_str, string};
 use crate::error::{Error, Result};
@@ -166,18 +167,26 @@ pub unsafe extern "C" fn hysock_runtime_on_log(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
-        let runtime = handle::get("runtime", runtime)?;
-        let level = log_level(level)?;
         let queue = match queue.is_null() {
             true => None,
             false => Some(handle::get("queue", queue)?),
         };
+        let of = queue.as_ref().map(|queue| &***queue);
+        let closure = Closure::or_taken("fn", r#fn, userdata, of)?;
+        let runtime = handle::get("runtime", runtime)?;
+        let level = log_level(level)?;
         let log = move |level: Level, line: &str| {
-            let line = hysock_str::new(line.as_bytes());
-            // SAFETY: the function and its userdata were registered together; `line` lives until it
-            // returns.
-            unsafe { (closure.function)(level as i32, line, closure.userdata()) }
+            let event = || hysock_event {
+                level: level as i32,
+                data: queue_take::keep_text(line.as_bytes()),
+                ..hysock_event::of::<hysock_runtime>(HYSOCK_EVENT_LOG, std::ptr::null_mut())
+            };
+            let text = hysock_str::new(line.as_bytes());
+            closure.run(event, |function, userdata| {
+                // SAFETY: the function and its userdata were registered together; `line` lives until
+                // it returns.
+                unsafe { function(level as i32, text, userdata) }
+            });
         };
         runtime.on_log(level, queue.as_deref(), Box::new(log))
     })

@@ -14,20 +14,22 @@
 //! without a path takes what fits nowhere.
 
 use super::boundary::{self, Out};
-use super::closure::{Closure, Userdata};
+use super::closure::{self, Closure, Userdata};
 use super::config;
 use super::error::{ErrorOut, hysock_error};
 use super::exchange::hysock_exchange;
 use super::handle;
 use super::lent;
 use super::listener_config::hysock_listener_config;
+use super::queue_take::{HYSOCK_EVENT_CLOSED, hysock_event};
 use super::runtime::hysock_runtime;
 use super::server_config::hysock_server_config;
 use super::status::hysock_status;
 use super::text::{hysock_drop_fn, opt_string, text_len};
 use crate::error::Result;
-use crate::http::server::{Closed, Server};
+use crate::http::server::{Closed, Config, Server};
 use crate::limits;
+use crate::runtime::{Delivery, Waited};
 use crate::socket::address::Address;
 use crate::socket::listener::ListenerOptions;
 use std::ffi::{c_char, c_void};
@@ -88,11 +90,16 @@ pub unsafe extern "C" fn hysock_server_serve(
     boundary::with_error(err, || {
         // SAFETY: C gives NULL or a variable for the result.
         let out = unsafe { Out::for_handle("server", server) }?;
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let config: Config = config::read(config)?;
+        let queue = match &config.delivery {
+            Delivery::Queue(queue) => Some(&**queue),
+            _ => None,
+        };
+        let closure = Closure::or_taken("fn", r#fn, userdata, queue)?;
         let runtime = handle::get("runtime", runtime)?;
         // SAFETY: C gives NULL, `address_len` bytes, or a NUL-terminated text with HYSOCK_NTS.
         let address = Address::parse(unsafe { text_len("address", address, address_len) }?)?;
-        let server = Server::new(&runtime, &config::read(config)?)?;
+        let server = Server::new(&runtime, &config)?;
         let pointer = handle::give_or::<hysock_server>(server.clone(), |server| server.release())?;
         out.set(pointer);
         let served = serve(&server, &address, || lent::handler(closure));
@@ -272,7 +279,7 @@ pub unsafe extern "C" fn hysock_server_add_route(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_server(server, r#fn, userdata)?;
         let server = handle::get("server", server)?;
         // SAFETY: C gives NULL or NUL-terminated texts.
         let (method, pattern) = unsafe {
@@ -374,14 +381,38 @@ pub unsafe extern "C" fn hysock_server_on_closed(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
+        let closure = for_server(server, r#fn, userdata)?;
         let pointer = handle::Sent(server);
         let closed = move |closed: Closed| {
             let reason = closed.reason as hysock_status;
             let server = pointer.get();
-            // SAFETY: the function and its userdata were registered together.
-            unsafe { (closure.function)(server, reason, closed.aborted, closure.userdata()) }
+            let event = || hysock_event {
+                status: reason,
+                aborted: closed.aborted,
+                ..hysock_event::of(HYSOCK_EVENT_CLOSED, server)
+            };
+            closure.run(event, |function, userdata| {
+                // SAFETY: the function and its userdata were registered together.
+                unsafe { function(server, reason, closed.aborted, userdata) }
+            });
         };
         handle::get("server", server)?.on_closed(Box::new(closed))
     })
+}
+
+/// A callback of a server.
+pub(super) fn for_server<F>(
+    server: *const hysock_server,
+    function: Option<F>,
+    userdata: Userdata,
+) -> Result<Closure<F>> {
+    if function.is_some() {
+        return Closure::new("fn", function, userdata);
+    }
+    let found = handle::get("server", server);
+    let queue = found
+        .as_ref()
+        .ok()
+        .and_then(|server| closure::queue_of(server.executor()?));
+    Closure::or_taken("fn", function, userdata, queue)
 }

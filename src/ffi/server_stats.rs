@@ -4,11 +4,12 @@
 //! log costs nothing as long as there is none.
 
 use super::boundary;
-use super::closure::{Closure, Userdata};
+use super::closure::Userdata;
 use super::error::{ErrorOut, hysock_error};
 use super::handle;
 use super::peer;
-use super::server::hysock_server;
+use super::queue_take::{self, HYSOCK_EVENT_ACCESS, hysock_event, keep_text};
+use super::server::{for_server, hysock_server};
 use super::sized::SizedOut;
 use super::status::hysock_status;
 use super::text::{copy_out, hysock_drop_fn, hysock_str};
@@ -211,12 +212,26 @@ pub unsafe extern "C" fn hysock_server_on_access(
     let err = unsafe { ErrorOut::new(err) };
     let userdata = Userdata::new(userdata, drop);
     boundary::with_error(err, || {
-        let closure = Closure::new("fn", r#fn, userdata)?;
-        let access = move |entry: &Entry| {
-            let entry = hysock_access::from(entry);
-            // SAFETY: the function and its userdata were registered together; the entry lives until
-            // it returns.
-            unsafe { (closure.function)(&raw const entry, closure.userdata()) }
+        let closure = for_server(server, r#fn, userdata)?;
+        let pointer = handle::Sent(server);
+        let access = move |made: &Entry| {
+            let entry = hysock_access::from(made);
+            let event = || hysock_event {
+                access: queue_take::keep_access(hysock_access {
+                    method: keep_text(made.method.as_str().as_bytes()),
+                    target: keep_text(made.target.as_bytes()),
+                    pattern: made
+                        .pattern()
+                        .map_or(hysock_str::ABSENT, |pattern| keep_text(pattern.as_bytes())),
+                    ..entry
+                }),
+                ..hysock_event::of(HYSOCK_EVENT_ACCESS, pointer.get())
+            };
+            closure.run(event, |function, userdata| {
+                // SAFETY: the function and its userdata were registered together; the entry lives
+                // until it returns.
+                unsafe { function(&raw const entry, userdata) }
+            });
         };
         handle::get("server", server)?.on_access(Box::new(access))
     })

@@ -110,7 +110,7 @@ impl hysock_str {
     ///
     /// # Safety
     /// `ptr` is NULL or readable for `len` bytes for as long as the result is used.
-    unsafe fn bytes<'a>(self) -> Option<&'a [u8]> {
+    pub(super) unsafe fn bytes<'a>(self) -> Option<&'a [u8]> {
         if self.ptr.is_null() || isize::try_from(self.len).is_err() {
             return None;
         }

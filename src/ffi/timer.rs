@@ -9,6 +9,7 @@ use super::closure::{Closure, Userdata};
 use super::error::{ErrorOut, hysock_error};
 use super::handle::{self, Sent};
 use super::queue::hysock_queue;
+use super::queue_take::{HYSOCK_EVENT_TIMER, hysock_event};
 use super::runtime::hysock_runtime;
 use super::status::hysock_status;
 use super::text::hysock_drop_fn;
@@ -58,14 +59,15 @@ pub unsafe extern "C" fn hysock_runtime_after(
     boundary::with_error(err, || {
         // SAFETY: C gives NULL, which is no handle wanted, or a variable for the result.
         let out = unsafe { Out::for_handle("timer", timer) }.ok();
-        let closure = Closure::new("fn", r#fn, userdata)?;
-        let runtime = handle::get("runtime", runtime)?;
-        let after = limits::duration(ms)
-            .ok_or_else(|| Error::argument("ms: HYSOCK_FOREVER never comes"))?;
         let queue = match queue.is_null() {
             true => None,
             false => Some(handle::get("queue", queue)?),
         };
+        let of = queue.as_ref().map(|queue| &***queue);
+        let closure = Closure::or_taken("fn", r#fn, userdata, of)?;
+        let runtime = handle::get("runtime", runtime)?;
+        let after = limits::duration(ms)
+            .ok_or_else(|| Error::argument("ms: HYSOCK_FOREVER never comes"))?;
         let made = Timer::new(&runtime, queue.as_deref())?;
         let pointer = match &out {
             Some(_) => handle::give::<hysock_timer>(made.clone())?,
@@ -76,8 +78,11 @@ pub unsafe extern "C" fn hysock_runtime_after(
         set(pointer);
         let sent = Sent(pointer);
         let function = move || {
-            // SAFETY: the function and its userdata were registered together.
-            unsafe { (closure.function)(sent.get(), closure.userdata()) }
+            let event = || hysock_event::of(HYSOCK_EVENT_TIMER, sent.get());
+            closure.run(event, |function, userdata| {
+                // SAFETY: the function and its userdata were registered together.
+                unsafe { function(sent.get(), userdata) }
+            });
         };
         let started = made.start(after, Box::new(function));
         if started.is_err() {

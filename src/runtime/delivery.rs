@@ -66,6 +66,20 @@ impl Executor {
         }
     }
 
+    /// Something waits behind what a taker holds.
+    fn stir(&self) {
+        if let Executor::Queue(queue) = self {
+            queue.stir();
+        }
+    }
+
+    /// An end has begun: what takers have is to be given back soon.
+    pub fn stir_held(&self) {
+        if let Executor::Queue(queue) = self {
+            queue.stir_held();
+        }
+    }
+
     /// The queue that `wait` must dispatch while it waits: the user's own, not the pool's.
     pub fn user_queue(&self) -> Option<&Arc<Queue>> {
         match self {
@@ -83,8 +97,10 @@ pub struct Strand {
 
 #[derive(Default)]
 struct State {
-    /// The owner is in a queue or being run.
+    /// The owner is in a queue, being run, or held by a taker.
     scheduled: bool,
+    /// Held, and its taker was not yet told that it waits again.
+    held: bool,
     /// The first event has a place of its own: the usual strand never allocates.
     first: Option<(Arc<dyn Node>, Event)>,
     rest: VecDeque<(Arc<dyn Node>, Event)>,
@@ -130,12 +146,24 @@ pub fn post(owner: &Arc<dyn Node>, node: Arc<dyn Node>, event: Event) {
     if !std::mem::replace(&mut state.scheduled, true) {
         drop(state);
         strand.executor.submit(owner.clone());
+    } else if std::mem::take(&mut state.held) {
+        drop(state);
+        strand.executor.stir();
     }
 }
 
 /// Posts `event` of `node` to its own strand.
 pub fn post_own(node: Arc<dyn Node>, event: Event) {
     post(&node.clone(), node, event);
+}
+
+/// Posts `event` of `node`, which is being delivered, so that it is its next one.
+pub fn post_next(node: Arc<dyn Node>, event: Event) {
+    let strand = node.clone();
+    let mut state = strand.strand().state();
+    if let Some(first) = state.first.replace((node, event)) {
+        state.rest.push_front(first);
+    }
 }
 
 /// Like [`post`], but runs the event on the spot when this is the strand's own I/O thread and nothing of
@@ -163,6 +191,27 @@ pub fn run(owner: &Arc<dyn Node>) {
     if let Some((node, event)) = next {
         context::contain(|| node.deliver(event));
     }
+    reschedule(owner);
+}
+
+/// Like [`run`], by a taker: the strand stays scheduled until [`give_back`].
+pub fn take(owner: &Arc<dyn Node>) {
+    let strand = owner.strand();
+    let next = strand.state().pop();
+    if let Some((node, event)) = next {
+        context::contain(|| node.deliver(event));
+    }
+    let mut state = strand.state();
+    state.held = state.first.is_none();
+    if !state.held {
+        drop(state);
+        strand.executor.stir();
+    }
+}
+
+/// The taker is done with what it took of the strand of `owner`.
+pub fn give_back(owner: &Arc<dyn Node>) {
+    owner.strand().state().held = false;
     reschedule(owner);
 }
 

@@ -1,7 +1,7 @@
 //! What one function of the user gets to hear, item by item: a bounded buffer, and the number of those that
 //! found no room in it. Whoever has a feed delivers it as one of its events.
 
-use super::context;
+use super::{context, taking};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -60,17 +60,33 @@ impl<T> Feed<T> {
     }
 
     /// Runs the function with each item that waits, as long as it is `wanted`. `about_lost` may add a last
-    /// item about those that were lost.
-    pub fn run(&self, wanted: impl Fn() -> bool, about_lost: impl FnOnce(u64) -> Option<T>) {
+    /// item about those that were lost. Says whether a taker has no room for the rest: it is to be run again.
+    #[must_use]
+    pub fn run(
+        &self,
+        wanted: impl Fn() -> bool,
+        about_lost: impl FnOnce(u64) -> Option<T>,
+    ) -> bool {
         let Some(f) = lock(&self.f).take() else {
-            return;
+            return false;
         };
-        let (items, lost) = {
+        let (items, lost, more) = {
             let mut buffer = lock(&self.buffer);
-            (
-                std::mem::take(&mut buffer.items),
-                std::mem::take(&mut buffer.lost),
-            )
+            let room = taking::room();
+            // One place for the line about those that were lost.
+            let more = buffer.items.len() >= room;
+            let first = if more {
+                buffer.items.drain(..room).collect()
+            } else {
+                std::mem::take(&mut buffer.items)
+            };
+            let lost = if more {
+                0
+            } else {
+                std::mem::take(&mut buffer.lost)
+            };
+            let more = more && (!buffer.items.is_empty() || buffer.lost > 0);
+            (first, lost, more)
         };
         let last = (lost > 0).then(|| about_lost(lost)).flatten();
         for item in items.into_iter().chain(last) {
@@ -79,6 +95,7 @@ impl<T> Feed<T> {
             }
         }
         *lock(&self.f) = Some(f);
+        more
     }
 
     /// The end: nothing runs any more.
@@ -105,10 +122,10 @@ mod tests {
         let pushed = [1, 2, 3, 4].map(|item| feed.push(item));
         use Pushed::{Behind, First, Lost};
         assert_eq!(pushed, [First, Behind, Lost, Lost]);
-        feed.run(|| true, |lost| Some(100 + lost as u32));
+        assert!(!feed.run(|| true, |lost| Some(100 + lost as u32)));
         assert_eq!(*lock(&seen), [1, 2, 102]);
         assert_eq!(feed.push(5), First, "there is room again");
-        feed.run(|| true, |_| panic!("nothing was lost since"));
+        assert!(!feed.run(|| true, |_| panic!("nothing was lost since")));
         assert_eq!(*lock(&seen), [1, 2, 102, 5]);
     }
 
@@ -117,7 +134,7 @@ mod tests {
         let (feed, seen) = feed(4);
         feed.push(1);
         feed.push(2);
-        feed.run(|| lock(&seen).is_empty(), |_| None);
+        assert!(!feed.run(|| lock(&seen).is_empty(), |_| None));
         assert_eq!(*lock(&seen), [1]);
         assert_eq!(feed.push(3), Pushed::First);
     }
@@ -128,7 +145,7 @@ mod tests {
         feed.drop_function();
         assert_eq!(Arc::strong_count(&seen), 1);
         feed.push(1);
-        feed.run(|| true, |_| None);
+        assert!(!feed.run(|| true, |_| None));
         feed.drop_function();
         assert!(lock(&seen).is_empty());
     }

@@ -4,6 +4,7 @@ use super::Waited;
 use super::delivery::{self, Event, Executor, Node, Strand};
 use super::feed::{Feed, Pushed};
 use super::gate::Gate;
+use super::taking;
 use crate::count::SharedCount;
 use crate::limits::LOG_QUEUE;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -117,18 +118,21 @@ impl Log {
 }
 
 impl Sink {
-    fn run(&self) {
+    /// Says whether lines are left for another time.
+    fn run(&self) -> bool {
         let about_lost = |lost| {
             let line = format!("{lost} log lines were lost: the log function is too slow");
             Some((Level::Warn, line))
         };
-        self.lines.run(|| true, about_lost);
+        self.lines.run(|| true, about_lost)
     }
 
-    fn drop_function(&self) {
+    fn drop_function(self: Arc<Self>) {
         self.lines.drop_function();
-        self.dropped.open();
-        (self.ended)();
+        taking::settle(move || {
+            self.dropped.open();
+            (self.ended)();
+        });
     }
 }
 
@@ -148,8 +152,9 @@ impl Node for Sink {
     }
 
     fn deliver(self: Arc<Self>, event: Event) {
-        self.run();
-        if event == Event::Discard {
+        if self.run() {
+            delivery::post_next(self, event);
+        } else if event == Event::Discard {
             self.drop_function();
         }
     }

@@ -9,6 +9,7 @@ pub mod gate;
 pub mod io_thread;
 pub mod log;
 pub mod queue;
+pub mod taking;
 mod threads;
 pub mod timer;
 

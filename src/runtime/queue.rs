@@ -15,6 +15,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use take::Takers;
+
+mod take;
 
 pub struct Queue {
     state: Mutex<State>,
@@ -29,6 +32,9 @@ struct Users {
     /// Readable while the queue is not empty or a wake is pending.
     readable: OwnedFd,
     woken: AtomicBool,
+    /// Its events are taken, not dispatched.
+    taken: AtomicBool,
+    takers: Mutex<Takers>,
     mark: super::fork::Mark,
 }
 
@@ -36,7 +42,9 @@ struct Users {
 struct State {
     nodes: VecDeque<Arc<dyn Node>>,
     closed: bool,
-    /// Pool threads that wait.
+    /// Something waits behind what a taker holds.
+    stirred: bool,
+    /// Pool threads that wait, or takers beside one that has something.
     idle: usize,
 }
 
@@ -59,6 +67,8 @@ impl Queue {
             users: Some(Users {
                 readable,
                 woken: AtomicBool::new(false),
+                taken: AtomicBool::new(false),
+                takers: Mutex::default(),
                 mark: runtime.mark(),
             }),
         });
@@ -120,7 +130,12 @@ impl Queue {
         let len = state.nodes.len();
         self.len.store(len, Ordering::Relaxed);
         match &self.users {
-            Some(users) if was_empty && len > 0 => users.set_readable(),
+            Some(users) if was_empty && len > 0 => {
+                users.set_readable();
+                if state.idle > 0 {
+                    self.arrived.notify_one();
+                }
+            }
             Some(_) => {}
             None => {
                 let wake = state.idle > 0 && len > 0;
@@ -138,7 +153,7 @@ impl Queue {
         if state.nodes.is_empty()
             && let Some(users) = &self.users
         {
-            users.clear_readable();
+            users.clear_readable(state);
         }
         Some(node)
     }
@@ -156,6 +171,10 @@ impl Queue {
         bell: Option<&OwnedFd>,
     ) -> Result<u32> {
         self.check()?;
+        if self.is_taken() {
+            let what = "the queue's events are taken: it cannot be dispatched as well";
+            return Err(Error::state(what));
+        }
         if timeout != Some(Duration::ZERO) {
             context::check_may_block("hysock_queue_dispatch")?;
         }
@@ -200,7 +219,7 @@ impl Queue {
         // descriptor with nothing behind it, never the reverse.
         rustix::io::read(&users.readable, &mut [0; 8]).ok();
         let woken = users.woken.swap(false, Ordering::AcqRel);
-        if !state.nodes.is_empty() || state.closed {
+        if !state.nodes.is_empty() || state.closed || state.stirred {
             users.set_readable();
         }
         woken
@@ -225,7 +244,7 @@ impl Queue {
                     if self.is_empty() && !users.woken.load(Ordering::Acquire) {
                         let state = self.state();
                         if state.nodes.is_empty() && !state.closed {
-                            users.clear_readable();
+                            users.clear_readable(&state);
                         }
                     }
                     return Ok(true);
@@ -286,6 +305,7 @@ impl Queue {
         drop(state);
         self.arrived.notify_all();
         waiting.iter().for_each(delivery::abandon);
+        self.give_back(|_| true);
     }
 
     /// Dispatches a user's queue until `member` is closed or the deadline comes.
@@ -295,6 +315,9 @@ impl Queue {
         deadline: Option<Instant>,
     ) -> Result<bool> {
         context::check_may_wait("wait")?;
+        if self.is_taken() {
+            return Ok(member.gate().wait_until(deadline));
+        }
         // Another thread may dispatch the member's last event: that must end this wait.
         let bell = member.gate().bell()?;
         while !member.gate().is_open() {
@@ -320,9 +343,9 @@ impl Users {
     }
 
     /// Under the queue's lock, when the queue became empty. A pending wake keeps it readable.
-    fn clear_readable(&self) {
+    fn clear_readable(&self, state: &State) {
         rustix::io::read(&self.readable, &mut [0; 8]).ok();
-        if self.woken.load(Ordering::Acquire) {
+        if self.woken.load(Ordering::Acquire) || state.stirred {
             self.set_readable();
         }
     }

@@ -4,7 +4,7 @@
 use super::delivery::{self, Event, Node, Strand};
 use super::gate::Gate;
 use super::io_thread::{IoThread, Post};
-use super::{Delivery, Executor, Queue, Runtime, Waited, context};
+use super::{Delivery, Executor, Queue, Runtime, Waited, context, taking};
 use crate::error::{Error, Operation, Result, Status};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -230,15 +230,17 @@ impl Timer {
     }
 
     /// The function has run, or never will.
-    fn end(&self) {
+    fn end(self: Arc<Self>) {
         self.drop_function();
-        self.dropped.open();
-        let at = lock(&self.state).at;
-        if at.is_some_and(|at| self.home.forget(at))
-            && let Some(runtime) = self.runtime.upgrade()
-        {
-            runtime.step();
-        }
+        taking::settle(move || {
+            self.dropped.open();
+            let at = lock(&self.state).at;
+            if at.is_some_and(|at| self.home.forget(at))
+                && let Some(runtime) = self.runtime.upgrade()
+            {
+                runtime.step();
+            }
+        });
     }
 }
 

@@ -219,6 +219,33 @@ static hysock_status x_at(void *handle) {
     hysock_str name, value;
     return hysock_exchange_header_at(handle, 0, &name, &value);
 }
+static hysock_status x_all(void *handle) {
+    hysock_header header;
+    int32_t n = hysock_exchange_headers(handle, &header, 1);
+    return n < 0 ? n : 0;
+}
+static hysock_status x_trailers(void *handle) {
+    hysock_header header;
+    int32_t n = hysock_exchange_trailers(handle, &header, 1);
+    return n < 0 ? n : 0;
+}
+static hysock_status x_addall(void *handle) {
+    hysock_header header = {{"a", 1}, {"b", 1}};
+    return hysock_exchange_add_headers(handle, &header, 1);
+}
+static hysock_status c_all(void *handle) {
+    hysock_header header;
+    int32_t n = hysock_call_headers(handle, &header, 1);
+    return n < 0 ? n : 0;
+}
+static hysock_status c_addall(void *handle) {
+    hysock_header header = {{"a", 1}, {"b", 1}};
+    return hysock_call_add_headers(handle, &header, 1);
+}
+static hysock_status q_take(void *handle) {
+    hysock_event event;
+    return hysock_queue_take(handle, &event, 1, sizeof(event), 0);
+}
 FN(x_set, hysock_exchange, hysock_exchange_set_header(h, "a", "b", 1))
 FN(x_add, hysock_exchange, hysock_exchange_add_header(h, "a", "b", 1))
 FN(x_param, hysock_exchange, none(hysock_exchange_param(h, "id")))
@@ -428,6 +455,7 @@ static const function functions[] = {
     S(q_fd, QUEUE),
     S(q_dispatch, QUEUE),
     S(q_wake, QUEUE),
+    S(q_take, QUEUE),
     N(q_free, QUEUE),
     N(t_free, TIMER),
     S(lc_mode, LISTENER_CONFIG),
@@ -491,6 +519,9 @@ static const function functions[] = {
     E(x_body, EXCHANGE),
     S(x_at, EXCHANGE),
     S(x_set, EXCHANGE),
+    S(x_all, EXCHANGE),
+    S(x_trailers, EXCHANGE),
+    S(x_addall, EXCHANGE),
     S(x_add, EXCHANGE),
     E(x_param, EXCHANGE),
     E(x_pattern, EXCHANGE),
@@ -541,6 +572,8 @@ static const function functions[] = {
     N(c_free, CLIENT),
     S(c_call, CLIENT),
     S(k_set, CALL),
+    S(c_all, CALL),
+    S(c_addall, CALL),
     S(k_add, CALL),
     S(k_setbody, CALL),
     S(k_timeout, CALL),

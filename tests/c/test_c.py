@@ -48,6 +48,8 @@ PROGRAMS = {
     "test_start_faults": [()],
     "test_panic": [()],
     "test_queue": [()],
+    "test_queue_edge": [()],
+    "test_take": [()],
     "test_deadlines": [()],
     "test_timeouts": [(d,) for d in DELIVERIES],
     "test_exit_idle": [(d,) for d in DELIVERIES],

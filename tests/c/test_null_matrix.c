@@ -301,6 +301,9 @@ static void runtime(hysock_runtime *runtime) {
     REFUSED(hysock_queue_fd(NULL));
     REFUSED(hysock_queue_dispatch(NULL, 1, 0));
     REFUSED(hysock_queue_wake(NULL));
+    hysock_event event;
+    REFUSED(hysock_queue_take(NULL, &event, 1, sizeof(event), 0));
+    REFUSED(hysock_queue_take(NULL, NULL, 0, sizeof(event), 0));
     hysock_queue_free(NULL);
 }
 
@@ -432,6 +435,9 @@ static void client(hysock_runtime *runtime, const char *path) {
     empty(hysock_call_header(NULL, "a"));
     empty(hysock_call_body(NULL));
     REFUSED(hysock_call_header_at(NULL, 0, &name, &value));
+    hysock_header header = {{"a", 1}, {NULL, 0}};
+    REFUSED(hysock_call_headers(NULL, &header, 1));
+    REFUSED(hysock_call_add_headers(NULL, &header, 1));
     hysock_call_free(NULL);
     hysock_str piece;
     REFUSED(hysock_call_set_streaming(NULL));
@@ -469,6 +475,9 @@ static void client(hysock_runtime *runtime, const char *path) {
     CHECK_OK(hysock_call_perform(call, NULL)); /* the refused start has spoilt nothing */
     CHECK_OK(hysock_call_error(call, NULL));
     empty(hysock_call_header(call, NULL));
+    REFUSED(hysock_call_headers(call, NULL, 1));
+    REFUSED(hysock_call_add_headers(call, NULL, 1));
+    REFUSED(hysock_call_add_headers(call, &header, 1));
     REFUSED(hysock_call_header_at(call, 0, NULL, &value));
     REFUSED(hysock_call_header_at(call, 0, &name, NULL));
     CHECK_OK(hysock_call_header_at(call, 0, &name, &value));
@@ -518,6 +527,10 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     CHECK(hysock_exchange_header_count(NULL) <= 0);
     empty(hysock_exchange_body(NULL));
     REFUSED(hysock_exchange_header_at(NULL, 0, &name, &value));
+    hysock_header header = {{"a", 1}, {NULL, 0}};
+    REFUSED(hysock_exchange_headers(NULL, &header, 1));
+    REFUSED(hysock_exchange_trailers(NULL, &header, 1));
+    REFUSED(hysock_exchange_add_headers(NULL, &header, 1));
     REFUSED(hysock_exchange_set_header(NULL, "a", "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_add_header(NULL, "a", "b", HYSOCK_NTS));
     REFUSED(hysock_exchange_remove_header(NULL, "a"));
@@ -569,6 +582,11 @@ static void handler(hysock_exchange *exchange, void *userdata) {
     REFUSED_DROP(hysock_exchange_upgrade(exchange, NULL, no_upgrade, &drops, count_drop, NULL));
     REFUSED_DROP(hysock_exchange_upgrade(exchange, "x", NULL, &drops, count_drop, NULL));
     empty(hysock_exchange_header(exchange, NULL));
+    REFUSED(hysock_exchange_headers(exchange, NULL, 1));
+    REFUSED(hysock_exchange_trailers(exchange, NULL, 1));
+    REFUSED(hysock_exchange_add_headers(exchange, NULL, 1));
+    REFUSED(hysock_exchange_add_headers(exchange, &header, 1));
+    REFUSED(hysock_exchange_add_headers(exchange, &header, SIZE_MAX));
     REFUSED(hysock_exchange_header_at(exchange, 0, NULL, &value));
     REFUSED(hysock_exchange_header_at(exchange, 0, &name, NULL));
     REFUSED(hysock_exchange_peer(exchange, NULL, sizeof(hysock_peer), NULL));

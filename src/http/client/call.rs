@@ -11,9 +11,9 @@ use crate::error::{Error, Operation, Result, Status};
 use crate::http::Kept;
 use crate::http::headers;
 use crate::http::parent::{Keep, Parent};
-use crate::runtime::context;
-use crate::runtime::delivery::{self, Event, Node, Strand};
+use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::gate::deadline_after;
+use crate::runtime::{context, taking};
 use crate::socket::peer::Record;
 use crate::socket::stream::Expired;
 use bytes::Bytes;
@@ -91,6 +91,11 @@ impl Call {
         state.timeout = this.client.config.timeout;
         state.patience = this.client.config.patience;
         state.request.renew(method, target)
+    }
+
+    /// Where its callbacks run, when it can have some.
+    pub fn executor(&self) -> Option<&Executor> {
+        self.strand.as_ref().map(Strand::executor)
     }
 
     /// Where the layer above keeps what is for this call and for those that it will be; only for calls that
@@ -352,14 +357,18 @@ impl Call {
 }
 
 /// The last callback has run: whoever waits for it may go on. What the call's parent kept goes after that.
-pub(super) struct Delivered<'a>(
-    &'a Client,
-    #[expect(dead_code, reason = "held")] Option<Keep>,
-);
+pub(super) struct Delivered<'a>(pub &'a Arc<Client>, pub Option<Keep>);
 
 impl Drop for Delivered<'_> {
     fn drop(&mut self) {
-        self.0.let_go();
+        let keep = self.1.take();
+        if taking::is_on() {
+            let client = self.0.clone();
+            let ending = client.is_ending();
+            taking::settle_later(ending, move || drop(Delivered(&client, keep)));
+        } else {
+            self.0.let_go();
+        }
     }
 }
 

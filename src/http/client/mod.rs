@@ -216,6 +216,9 @@ impl Client {
             }
         }
         if first {
+            if let Some(home) = &self.home {
+                home.executor.stir_held();
+            }
             self.let_go();
         }
     }

@@ -1,7 +1,7 @@
 //! An answer whose body is read piece by piece: what its reader asks for, and what it gets.
 
 use super::Client;
-use super::call::Call;
+use super::call::{Call, Delivered};
 use super::live::Live;
 use super::state::{Stage, State};
 use crate::error::{Error, Operation, Result, Status};
@@ -66,7 +66,7 @@ impl Streams {
 /// Keeps the client, and the call's parent, from ending.
 pub struct Hold {
     client: Arc<Client>,
-    _keep: Option<Keep>,
+    keep: Option<Keep>,
 }
 
 impl Hold {
@@ -74,14 +74,15 @@ impl Hold {
     pub fn taken_over(client: &Arc<Client>, keep: Option<Keep>) -> Hold {
         Hold {
             client: client.clone(),
-            _keep: keep,
+            keep,
         }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.client.let_go();
+        let keep = self.keep.take();
+        drop(Delivered(&self.client, keep));
     }
 }
 

@@ -67,9 +67,9 @@ impl Access {
         self.dropped.get()
     }
 
-    /// Delivers what waits, as long as it is `wanted`.
-    pub fn run(&self, wanted: impl Fn() -> bool) {
-        self.entries.run(wanted, |_| None);
+    /// Delivers what waits, as long as it is `wanted`; says whether something is left for another time.
+    pub fn run(&self, wanted: impl Fn() -> bool) -> bool {
+        self.entries.run(wanted, |_| None)
     }
 
     pub fn drop_function(&self) {

@@ -6,8 +6,8 @@ use super::answer::{Stage, State, shut_down};
 use super::exchange::{Exchange, GoneFn, Handler};
 use super::routes::Route;
 use crate::error::{Error, Result};
-use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
+use crate::runtime::{context, taking};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -83,7 +83,12 @@ struct Posted<'a>(&'a Arc<Server>);
 
 impl Drop for Posted<'_> {
     fn drop(&mut self) {
-        self.0.let_go();
+        if taking::is_on() {
+            let server = self.0.clone();
+            taking::settle_later(self.0.is_ending(), move || server.let_go());
+        } else {
+            self.0.let_go();
+        }
     }
 }
 

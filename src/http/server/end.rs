@@ -2,10 +2,10 @@
 
 use super::{Closed, Server, Stage, accept};
 use crate::error::{Result, Status};
-use crate::runtime::delivery::{Event, Executor, Node, Strand};
+use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::Post;
-use crate::runtime::{self, Member, Waited, context};
+use crate::runtime::{self, Member, Waited, context, taking};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -37,8 +37,13 @@ impl Server {
             before != Stage::Ending
         };
         if first {
+            self.strand.executor().stir_held();
             self.let_go();
         }
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     /// Begins the end with the configured drain. Async-signal-safe.
@@ -69,14 +74,15 @@ impl Server {
     }
 
     /// Delivers the access log's entries that wait; `run` is false when nobody is to hear of them.
-    fn run_access(&self, run: bool) {
-        if let Some(access) = self.access.get() {
-            access.run(|| run && !self.is_withdrawn());
+    fn run_access(self: Arc<Self>, run: bool) {
+        let access = self.access.get();
+        if access.is_some_and(|access| access.run(|| run && !self.is_withdrawn())) {
+            delivery::post_next(self, Event::Call);
         }
     }
 
     /// The last event: everything else has run.
-    fn close(&self, run: bool) {
+    fn close(self: Arc<Self>, run: bool) {
         let (on_closed, routes) = {
             let mut state = self.state();
             (state.on_closed.take(), std::mem::take(&mut state.routes))
@@ -98,8 +104,10 @@ impl Server {
         }
         // The last reference to the handlers: every holder of another held the server's end.
         drop(routes);
-        self.gate.open();
-        self.runtime.remove_member(self);
+        taking::settle(move || {
+            self.gate.open();
+            self.runtime.remove_member(&*self);
+        });
     }
 }
 

@@ -12,7 +12,7 @@ use crate::http::body::Collected;
 use crate::http::parent::{Child, Keep, Parent};
 use crate::http::reading::Reading;
 use crate::runtime::Level;
-use crate::runtime::delivery::{Event, Node, Strand};
+use crate::runtime::delivery::{Event, Executor, Node, Strand};
 use crate::runtime::io_thread::IoThread;
 use crate::socket::peer::Record;
 use http::{HeaderMap, request};
@@ -178,6 +178,11 @@ impl Exchange {
     /// `FORKED` in a forked child.
     pub fn check(&self) -> Result<()> {
         self.server.check()
+    }
+
+    /// Where its callbacks run.
+    pub fn executor(&self) -> &Executor {
+        self.strand.executor()
     }
 
     pub fn face(&self) -> &Face {

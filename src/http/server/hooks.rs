@@ -4,7 +4,7 @@ use super::Server;
 use super::answer::{Stage, State};
 use super::exchange::Exchange;
 use crate::error::{Error, Result};
-use crate::runtime::context;
+use crate::runtime::{context, taking};
 use http::{HeaderMap, StatusCode};
 use std::sync::{Arc, MutexGuard};
 
@@ -58,7 +58,8 @@ impl Exchange {
         let Some(hooks) = self.hooks.upgrade() else {
             return true;
         };
-        hooks.on_request.as_ref().is_none_or(|f| f(self))
+        let on_request = hooks.on_request.as_ref();
+        on_request.is_none_or(|f| taking::aside(|| f(self)))
     }
 
     /// It was answered, deferred or freed, or is too late.
@@ -127,7 +128,7 @@ impl Exchange {
         // Open until now, so the connection has kept the server's end waiting; from here on this does.
         let hold = self.server.take_hold();
         drop(state);
-        context::callback(|| on_answer(self, status));
+        taking::aside(|| context::callback(|| on_answer(self, status)));
         // Before the hold: the server's end drops them.
         drop(hooks);
         let mut state = self.state();

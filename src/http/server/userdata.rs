@@ -4,6 +4,7 @@ use super::Server;
 use super::exchange::Exchange;
 use crate::error::{Error, Result};
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
+use crate::runtime::taking;
 use std::any::Any;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,7 +69,8 @@ impl Farewell {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(value);
-        self.server.let_go();
+        let server = self.server.clone();
+        taking::settle(move || server.let_go());
     }
 }
 

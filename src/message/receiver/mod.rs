@@ -18,7 +18,7 @@ use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::gate::{Gate, deadline_after};
 use crate::runtime::io_thread::Post;
-use crate::runtime::{self, Member, Runtime, Waited, context};
+use crate::runtime::{self, Member, Runtime, Waited, context, taking};
 use crate::socket::Kind;
 use crate::socket::listener::Listener;
 use crate::socket::users::Users;
@@ -73,7 +73,12 @@ struct Hold(Arc<Receiver>);
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.let_go();
+        if taking::is_on() {
+            let receiver = self.0.clone();
+            taking::settle(move || receiver.let_go());
+        } else {
+            self.0.let_go();
+        }
     }
 }
 
@@ -291,8 +296,11 @@ impl Receiver {
             self.count_abandoned(left);
         }
         self.pull.settle(|| true);
-        self.gate.open();
-        self.runtime.remove_member(&**self);
+        let receiver = self.clone();
+        taking::settle(move || {
+            receiver.gate.open();
+            receiver.runtime.remove_member(&*receiver);
+        });
     }
 }
 
