@@ -1463,7 +1463,9 @@ hysock_status hysock_server_add_listener(hysock_server *server,
 hysock_status hysock_server_start(hysock_server *server, hysock_error *err);
 
 /**
- * Keep to another config from now on: for a daemon that reads its settings again.
+ * Keep to another config from now on: for a daemon that reads its settings again. It covers the limits
+ * and allow rules of this config. Those of a listener are changed by hysock_server_reload_listener(), the
+ * log's level by hysock_runtime_set_log_level(); routes and their rules stay as they were at the start.
  *
  * Nobody is cut off because a limit is lower now. Timeouts hold for what is under way too, the largest
  * head for connections that begin, or begin again after an idle second. What says where callbacks run
@@ -1807,6 +1809,45 @@ int32_t hysock_server_add_activated(hysock_server *server,
                                     const char *name,
                                     const hysock_listener_config *config,
                                     hysock_error *err);
+
+/**
+ * Write the address of a listener into `buf`, with a NUL after it, as much as fits; returns the length of
+ * the whole address, so a result of `size` or more says that it was cut. It is the path, or `@` and the
+ * abstract name: what a client is given to connect. With `size` 0 nothing is written and `buf` may be NULL.
+ *
+ * For a log line, above all about sockets that were passed. `index` is as for
+ * hysock_server_take_listener(). Of an adopted socket it is what the system says; where the whole path is
+ * not known, what is known of it.
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: as a negative result: HYSOCK_E_INVALID_ARGUMENT for an index without a listener, a `buf` of NULL
+ * with a size, and an abstract name with a NUL in it; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+int32_t hysock_server_listener_address(hysock_server *server,
+                                       size_t index,
+                                       char *buf,
+                                       size_t size,
+                                       hysock_error *err);
+
+/**
+ * Keep to the allow rules of another listener config from now on, at one listener; what hysock_server_reload()
+ * is for the rest. Where `config` has no rule, or is NULL, everybody may connect again.
+ *
+ * Nobody is cut off: a connection that the rules no longer admit gets a 403 for its next request, and is
+ * closed. Nothing but the rules counts: mode, owner and backlog are for making files. `index` is as for
+ * hysock_server_take_listener().
+ *
+ * Thread: any, also inside callbacks.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT for an index without a listener, and for what a setter of `config` had
+ * refused: then nothing has changed; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_server_reload_listener(hysock_server *server,
+                                            size_t index,
+                                            const hysock_listener_config *config,
+                                            hysock_error *err);
 
 /**
  * Serve one connection that is there already: an end of a socketpair(2), or what a superserver such as

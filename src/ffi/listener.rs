@@ -15,7 +15,7 @@ use super::handle;
 use super::listener_config::hysock_listener_config;
 use super::server::hysock_server;
 use super::status::hysock_status;
-use super::text::{opt_text, text_len};
+use super::text::{copy_out, opt_text, text_len};
 use crate::error::{Error, Result};
 use crate::socket::address::Address;
 use crate::socket::listener::{Adopt, Listener};
@@ -137,6 +137,66 @@ pub unsafe extern "C" fn hysock_server_add_activated(
         // SAFETY: C gives NULL or a NUL-terminated text.
         let name = unsafe { opt_text(name) };
         server.add_activated(name, &config::read(config)?)
+    })
+}
+
+/// Write the address of a listener into `buf`, with a NUL after it, as much as fits; returns the length of
+/// the whole address, so a result of `size` or more says that it was cut. It is the path, or `@` and the
+/// abstract name: what a client is given to connect. With `size` 0 nothing is written and `buf` may be NULL.
+///
+/// For a log line, above all about sockets that were passed. `index` is as for
+/// hysock_server_take_listener(). Of an adopted socket it is what the system says; where the whole path is
+/// not known, what is known of it.
+///
+/// Thread: any, also inside callbacks.
+/// Errors: as a negative result: HYSOCK_E_INVALID_ARGUMENT for an index without a listener, a `buf` of NULL
+/// with a size, and an abstract name with a NUL in it; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN,
+/// HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_listener_address(
+    server: *mut hysock_server,
+    index: usize,
+    buf: *mut c_char,
+    size: usize,
+    err: *mut hysock_error,
+) -> i32 {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::count_with_error(err, || {
+        if buf.is_null() && size > 0 {
+            return Err(Error::argument("buf is NULL"));
+        }
+        let address = handle::get("server", server)?.listener_address(index)?;
+        // SAFETY: C gives NULL or `size` bytes.
+        unsafe { copy_out(&address, buf, size) };
+        Ok(address.len())
+    })
+}
+
+/// Keep to the allow rules of another listener config from now on, at one listener; what hysock_server_reload()
+/// is for the rest. Where `config` has no rule, or is NULL, everybody may connect again.
+///
+/// Nobody is cut off: a connection that the rules no longer admit gets a 403 for its next request, and is
+/// closed. Nothing but the rules counts: mode, owner and backlog are for making files. `index` is as for
+/// hysock_server_take_listener().
+///
+/// Thread: any, also inside callbacks.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT for an index without a listener, and for what a setter of `config` had
+/// refused: then nothing has changed; HYSOCK_E_BAD_HANDLE, HYSOCK_E_SHUT_DOWN, HYSOCK_E_FORKED.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_server_reload_listener(
+    server: *mut hysock_server,
+    index: usize,
+    config: *const hysock_listener_config,
+    err: *mut hysock_error,
+) -> hysock_status {
+    // SAFETY: C gives NULL or memory for one error.
+    let err = unsafe { ErrorOut::new(err) };
+    boundary::with_error(err, || {
+        let server = handle::get("server", server)?;
+        server.reload_listener(index, &config::read(config)?)
     })
 }
 

@@ -337,7 +337,9 @@ pub unsafe extern "C" fn hysock_server_start(
     boundary::with_error(err, || handle::get("server", server)?.start())
 }
 
-/// Keep to another config from now on: for a daemon that reads its settings again.
+/// Keep to another config from now on: for a daemon that reads its settings again. It covers the limits
+/// and allow rules of this config. Those of a listener are changed by hysock_server_reload_listener(), the
+/// log's level by hysock_runtime_set_log_level(); routes and their rules stay as they were at the start.
 ///
 /// Nobody is cut off because a limit is lower now. Timeouts hold for what is under way too, the largest
 /// head for connections that begin, or begin again after an idle second. What says where callbacks run

@@ -23,6 +23,7 @@ use file::SocketFile;
 use rustix::net::{SocketFlags, SocketType};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long another starter's hold on the lock of a socket file is waited for.
@@ -48,7 +49,7 @@ pub struct Listener {
     kept: bool,
     /// Somebody else has a descriptor of the socket, and its file is his.
     handed_over: AtomicBool,
-    allow: Allow,
+    allow: Mutex<Allow>,
 }
 
 impl Listener {
@@ -120,7 +121,7 @@ impl Listener {
             file,
             kept,
             handed_over: AtomicBool::new(false),
-            allow,
+            allow: Mutex::new(allow),
         }
     }
 
@@ -133,8 +134,8 @@ impl Listener {
     }
 
     /// Whose connections are served.
-    pub fn allow(&self) -> &Allow {
-        &self.allow
+    pub fn allow(&self) -> MutexGuard<'_, Allow> {
+        self.allow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next connection, closed on exec and in blocking mode: who must not wait says so in each call.

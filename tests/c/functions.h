@@ -177,6 +177,8 @@ static hysock_status s_listen(void *handle) {
 FN(s_adopt, hysock_server, hysock_server_add_listener_fd(h, -1, HYSOCK_ADOPT_KEEP, NULL, ERR))
 FN(s_active, hysock_server, hysock_server_add_activated(h, "none", NULL, ERR))
 FN(s_conn, hysock_server, hysock_server_add_connection(h, -1, ERR))
+FN(s_address, hysock_server, hysock_server_listener_address(h, 0, NULL, 0, ERR))
+FN(s_rules, hysock_server, hysock_server_reload_listener(h, 0, NULL, ERR))
 static hysock_status s_take(void *handle) {
     int32_t fd;
     return hysock_server_take_listener(handle, 0, &fd, ERR);
@@ -495,6 +497,8 @@ static const function functions[] = {
     S(s_active, SERVER),
     S(s_conn, SERVER),
     S(s_take, SERVER),
+    S(s_address, SERVER),
+    S(s_rules, SERVER),
     S(s_start, SERVER),
     S(s_reload, SERVER),
     S(s_closed, SERVER),

@@ -89,6 +89,8 @@ static void refused(world *w) {
     FORKED(hysock_server_add_listener(h->server, path, HYSOCK_NTS, NULL, ERR));
     int32_t fd;
     FORKED(hysock_server_take_listener(h->server, 0, &fd, ERR));
+    FORKED(hysock_server_listener_address(h->server, 0, NULL, 0, ERR));
+    FORKED(hysock_server_reload_listener(h->server, 0, NULL, ERR));
     CHECK_INT(fd, -1);
     FORKED(hysock_server_add_activated(h->server, NULL, NULL, ERR));
     CHECK_OK(hysock_listener_open(path, HYSOCK_NTS, NULL, &fd, ERR)); /* needs no runtime */

@@ -111,6 +111,16 @@ static int put_at(int fd, int number) {
     return number;
 }
 
+static void address_is(hysock_server *server, size_t index, const char *expected) {
+    char text[200], cut[6];
+    int32_t len = (int32_t)strlen(expected);
+    CHECK_INT(hysock_server_listener_address(server, index, text, sizeof(text), ERR), len);
+    CHECK(strcmp(text, expected) == 0);
+    CHECK_INT(hysock_server_listener_address(server, index, cut, sizeof(cut), ERR), len);
+    CHECK(strlen(cut) == sizeof(cut) - 1 && memcmp(cut, expected, strlen(cut)) == 0);
+    CHECK_INT(hysock_server_listener_address(server, index, NULL, 0, ERR), len);
+}
+
 static void passed_to(pid_t pid, const char *count, const char *names) {
     char text[16];
     snprintf(text, sizeof(text), "%d", (int)pid);
@@ -148,6 +158,8 @@ static void activated(enum delivery delivery) {
     CHECK_INT(hysock_server_add_activated(h.server, NULL, NULL, ERR), 0);
     CHECK(strcmp(getenv("LISTEN_FDS"), "3") == 0 && getenv("LISTEN_PID") != NULL);
     CHECK_OK(hysock_server_start(h.server, ERR));
+    address_is(h.server, 0, two); /* it was asked for first */
+    address_is(h.server, 1, one);
     CHECK_INT(raw_get(one, "/"), 200);
     CHECK_INT(raw_get(two, "/"), 200);
     host_stop(&h);
@@ -270,6 +282,39 @@ static void connections(host *h) {
     raw_close(&ends[0]);
 }
 
+/* ---- where they listen ---- */
+
+static void addresses(host *h) {
+    enum { LONG = 150 }; /* too long for sockaddr_un */
+    char path[108], name[64], folder[LONG + 1], far[LONG + 3];
+    temp_path(path, "here");
+    snprintf(name, sizeof(name), "@hysock-test-%d", (int)getpid());
+    memset(folder, 'd', LONG);
+    memcpy(folder, check_dir, strlen(check_dir));
+    folder[strlen(check_dir)] = '/';
+    folder[LONG] = 0;
+    CHECK(mkdir(folder, 0700) == 0);
+    snprintf(far, sizeof(far), "%s/s", folder);
+    hysock_server *server = fresh_server(h);
+    CHECK_OK(hysock_server_add_listener(server, path, HYSOCK_NTS, NULL, ERR));
+    CHECK_OK(hysock_server_add_listener(server, name, HYSOCK_NTS, NULL, ERR));
+    CHECK_OK(hysock_server_add_listener(server, far, HYSOCK_NTS, NULL, ERR));
+    for (int round = 0; round < 2; round++) {
+        address_is(server, 0, path);
+        address_is(server, 1, name);
+        address_is(server, 2, far);
+        CHECK_STATUS(hysock_server_listener_address(server, 3, NULL, 0, ERR),
+                     HYSOCK_E_INVALID_ARGUMENT);
+        CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "no listener 3");
+        if (round == 0)
+            CHECK_OK(hysock_server_start(server, ERR));
+    }
+    CHECK_INT(raw_get(path, "/"), 200);
+    CHECK_OK(hysock_server_shutdown(server, 1000, ERR));
+    CHECK_STATUS(hysock_server_listener_address(server, 0, NULL, 0, ERR), HYSOCK_E_SHUT_DOWN);
+    end_server(server);
+}
+
 /* ---- handed over ---- */
 
 static void handed_over(host *h, bool started) {
@@ -383,6 +428,7 @@ int main(int argc, char **argv) {
     host_open(&h, delivery, NULL);
     consumed(&h);
     connections(&h);
+    addresses(&h);
     handed_over(&h, true);
     handed_over(&h, false);
     lost(&h);

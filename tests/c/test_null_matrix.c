@@ -339,6 +339,11 @@ static void server(hysock_runtime *runtime) {
     CHECK_INT(fd, -1);
     REFUSED(hysock_server_take_listener(server, 0, &fd, NULL));
     REFUSED(hysock_server_take_listener(server, 0, NULL, NULL));
+    REFUSED(hysock_server_listener_address(NULL, 0, path, sizeof(path), NULL));
+    REFUSED(hysock_server_listener_address(server, 0, path, sizeof(path), NULL));
+    REFUSED(hysock_server_listener_address(server, 0, NULL, 1, NULL));
+    REFUSED(hysock_server_reload_listener(NULL, 0, NULL, NULL));
+    REFUSED(hysock_server_reload_listener(server, 0, NULL, NULL));
     REFUSED(hysock_server_start(NULL, NULL));
     REFUSED_DROP(hysock_server_on_closed(NULL, no_closed, &drops, count_drop, NULL));
     REFUSED_DROP(hysock_server_on_closed(server, NULL, &drops, count_drop, NULL));

@@ -312,6 +312,84 @@ static void requests_of_a_user(enum delivery delivery) {
     host_stop(&h);
 }
 
+/* ---- other rules ---- */
+
+/* The listener's rules from now on: one that lets nobody in, or none. */
+static void keep_to(const host *h, size_t index, bool closed) {
+    hysock_listener_config *config = hysock_listener_config_new();
+    if (closed)
+        CHECK_OK(hysock_listener_config_allow(config, HYSOCK_ALLOW_UID, OTHER));
+    CHECK_OK(hysock_server_reload_listener(h->server, index, config, ERR));
+    hysock_listener_config_free(config);
+}
+
+/* Asks until the connection is refused: it hears of the rules when its thread does. */
+static void refused_soon(raw *r) {
+    int64_t end = now_ms() + check_ms(DEADLINE_MS);
+    int got;
+    while (ask_on(r, "/"), (got = raw_status(r)) != 403) {
+        CHECK_INT(got, 200);
+        CHECK(now_ms() < end);
+    }
+    CHECK(raw_closes(r, check_ms(DEADLINE_MS)));
+    raw_close(r);
+}
+
+static void let_in(raw *r, const char *path) {
+    ask(r, path, "/");
+    CHECK_INT(raw_status(r), 200);
+}
+
+static void reloaded(enum delivery delivery) {
+    enum { EACH = 6 };
+    host h;
+    char path[108];
+    raw first[EACH], second, later;
+    latch_add(&lines, -latch_count(&lines));
+    hysock_runtime_config *threads = hysock_runtime_config_new();
+    CHECK_OK(hysock_runtime_config_set_io_threads(threads, 3));
+    host_open(&h, delivery, threads);
+    hysock_runtime_config_free(threads);
+    CHECK_OK(hysock_runtime_on_log(h.runtime, HYSOCK_LOG_DEBUG, NULL, on_log, NULL, NULL, ERR));
+    host_two(&h, path);                                  /* the second one lets nobody in */
+    CHECK_OK(hysock_server_reload(h.server, NULL, ERR)); /* more than two places */
+    keep_to(&h, 1, false);
+    let_in(&second, path);
+    for (int i = 0; i < EACH; i++)
+        let_in(&first[i], h.path);
+    /* What is refused changes nothing. */
+    CHECK_STATUS(hysock_server_reload_listener(h.server, 2, NULL, ERR), HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_ERR(HYSOCK_E_INVALID_ARGUMENT, "no listener 2");
+    hysock_listener_config *bad = hysock_listener_config_new();
+    CHECK_STATUS(hysock_listener_config_allow(bad, 99, 0), HYSOCK_E_INVALID_ARGUMENT);
+    CHECK_STATUS(hysock_server_reload_listener(h.server, 0, bad, ERR), HYSOCK_E_INVALID_ARGUMENT);
+    hysock_listener_config_free(bad);
+    let_in(&later, h.path);
+    raw_close(&later);
+    /* Who comes is refused at once, who is there with the next request, on each thread. */
+    keep_to(&h, 0, true);
+    ask(&later, h.path, "/");
+    refused(&later, 403, "403 ", true);
+    raw_close(&later);
+    for (int i = 0; i < EACH; i++)
+        refused_soon(&first[i]);
+    /* Not those of the other listener. */
+    ask_on(&second, "/");
+    CHECK_INT(raw_status(&second), 200);
+    keep_to(&h, 0, false);
+    keep_to(&h, 1, true);
+    let_in(&first[0], h.path);
+    refused_soon(&second);
+    ask_on(&first[0], "/");
+    CHECK_INT(raw_status(&first[0]), 200);
+    raw_close(&first[0]);
+    CHECK_OK(hysock_server_shutdown(h.server, 1000, ERR));
+    CHECK_STATUS(hysock_server_reload_listener(h.server, 0, NULL, ERR), HYSOCK_E_SHUT_DOWN);
+    host_stop(&h);
+    CHECK_INT(latch_count(&lines), 1); /* for all of them */
+    CHECK(strstr(last_line, "no allow rule") != NULL);
+}
+
 /* ---- hanging up at once ---- */
 
 static latch at_work, go_on;
@@ -387,6 +465,7 @@ int main(int argc, char **argv) {
     bad_manners(delivery);
     connections_of_a_user(delivery);
     requests_of_a_user(delivery);
+    reloaded(delivery);
     if (delivery != INLINE) { /* where a handler that waits stops all that could come */
         hang_up(delivery, true, "/");
         hang_up(delivery, false, "/");

@@ -123,9 +123,10 @@ def test_reload(sockdir):
                 reload(f"\n{wrong}\n", f"line 2: not a setting: {wrong}")
                 assert status(20) == 200
             assert status(21) == 413
-            # The rules too; the connection that is there is asked anew or not at all.
+            # The rules too, also for the connection that is there.
             reload("allow-uid 4294967294\n", "reloaded")
             assert server.ask()[0] == 403
+            assert kept.connected == connected and status(1) == 403
             reload("", "reloaded")
             assert server.ask()[0] == 200
 

@@ -144,8 +144,10 @@ async fn run(hold: Hold, listeners: Vec<Arc<Listener>>, ending: Rc<Ending>) {
     let pressure = Rc::new(Pressure::new(&server));
     let mut tasks: Vec<_> = listeners
         .iter()
-        .map(|listener| Accepting {
+        .enumerate()
+        .map(|(index, listener)| Accepting {
             server: server.clone(),
+            index,
             listener: listener.clone(),
             ending: ending.clone(),
             pressure: pressure.clone(),
@@ -206,6 +208,7 @@ fn abort_after(server: &Arc<Server>, drain: Option<Duration>) {
 /// Accepting from one listener.
 struct Accepting {
     server: Arc<Server>,
+    index: usize,
     listener: Arc<Listener>,
     ending: Rc<Ending>,
     pressure: Rc<Pressure>,
@@ -289,7 +292,7 @@ impl Accepting {
                 return Ok(Drained::No);
             }
             match listener.accept() {
-                Ok(fd) => share_out(server, Some(listener), fd),
+                Ok(fd) => share_out(server, Some((self.index, listener)), fd),
                 Err(Errno::AGAIN) => return Ok(Drained::Yes),
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(error) => {
@@ -309,7 +312,7 @@ enum Drained {
 
 /// Gives a connection that may come in to the thread with the fewest, and to this one when there is no
 /// better.
-fn share_out(server: &Arc<Server>, listener: Option<&Listener>, fd: OwnedFd) {
+fn share_out(server: &Arc<Server>, from: Option<(usize, &Listener)>, fd: OwnedFd) {
     let load = |thread: &&Arc<IoThread>| thread.load.load(Ordering::Relaxed);
     let threads = server.runtime.io_threads();
     // The first I/O thread accepts, and `min_by_key` prefers the first.
@@ -317,7 +320,7 @@ fn share_out(server: &Arc<Server>, listener: Option<&Listener>, fd: OwnedFd) {
         .iter()
         .min_by_key(load)
         .expect("a runtime has an I/O thread");
-    let Some(newcomer) = Newcomer::new(server, thread, listener, fd) else {
+    let Some(newcomer) = Newcomer::new(server, thread, from, fd) else {
         return;
     };
     if thread.is_current()

@@ -115,16 +115,16 @@ impl Newcomer {
     pub fn new(
         server: &Arc<Server>,
         thread: &Arc<IoThread>,
-        listener: Option<&Listener>,
+        from: Option<(usize, &Listener)>,
         fd: OwnedFd,
     ) -> Option<Newcomer> {
         let socket = Arc::new(fd);
         let peer = Arc::new(Record::new(&socket));
-        let standing = server.look_at(&peer, listener.map(Listener::allow));
+        let standing = server.look_at(&peer, from.map(|(_, listener)| listener));
         if let Err(refused) = standing {
             server.stats.connections_refused.add(1);
-            server.log_refused(refused, &peer, || match listener {
-                Some(listener) => format!("{}: a connection", listener.address().display()),
+            server.log_refused(refused, &peer, || match from {
+                Some((_, listener)) => format!("{}: a connection", listener.address().display()),
                 None => "a connection".to_owned(),
             });
             if !server.admission.may_wait() {
@@ -139,6 +139,7 @@ impl Newcomer {
             server: server.clone(),
             thread: thread.clone(),
             standing,
+            listener: from.map(|(index, _)| index),
         };
         Some(Newcomer {
             socket,
@@ -153,6 +154,8 @@ pub struct Place {
     server: Arc<Server>,
     thread: Arc<IoThread>,
     standing: Result<Arc<User>, Refused>,
+    /// The number of the listener that it came through.
+    listener: Option<usize>,
 }
 
 impl Place {
@@ -163,6 +166,11 @@ impl Place {
 
     pub fn user(&self) -> Option<&Arc<User>> {
         self.standing.as_ref().ok()
+    }
+
+    /// Whether the connection was let in by this listener.
+    pub fn is_of(&self, listener: usize) -> bool {
+        self.listener == Some(listener) && self.standing.is_ok()
     }
 }
 
@@ -204,9 +212,9 @@ impl Server {
     }
 
     /// What becomes of a connection of this peer.
-    fn look_at(&self, peer: &Record, allow: Option<&Allow>) -> Result<Arc<User>, Refused> {
+    fn look_at(&self, peer: &Record, listener: Option<&Listener>) -> Result<Arc<User>, Refused> {
         let config = self.config();
-        let of_listener = allow.is_none_or(|allow| allow.admits(peer));
+        let of_listener = listener.is_none_or(|listener| listener.allow().admits(peer));
         if !of_listener || !config.allow.admits(peer) {
             return Err(Refused::Forbidden);
         }
@@ -250,10 +258,24 @@ impl Link {
         config: &Config,
         request: &Request<Incoming>,
     ) -> Result<(), Refused> {
-        if let Some(refused) = self.refused {
-            return Err(refused);
+        if let Some(refused) = self.refused.get() {
+            // Of others the log has heard when they came.
+            let was_let_in = self.user().is_some();
+            return Err(if was_let_in {
+                self.refuse(refused, request)
+            } else {
+                refused
+            });
         }
         self.check_allowed(&config.allow, request)
+    }
+
+    /// A listener keeps to other rules now: whether the connections that it let in may still come in.
+    pub fn reconsider(&self, listener: usize, allow: &Allow) {
+        if self.is_of(listener) {
+            let refused = !allow.admits(&self.peer);
+            self.refused.set(refused.then_some(Refused::Forbidden));
+        }
     }
 
     /// Whether this request may come in.

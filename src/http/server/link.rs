@@ -33,8 +33,8 @@ pub struct Link {
     /// Who is at the other end.
     pub peer: Arc<Record>,
     place: RefCell<Option<Place>>,
-    /// The connection only stays to be told why.
-    pub refused: Option<Refused>,
+    /// No request may come in: the connection only stays to be told why.
+    pub refused: Cell<Option<Refused>>,
     pub index: Cell<usize>,
     pub clock: Clock,
     pub exchange: RefCell<Option<Arc<Exchange>>>,
@@ -76,7 +76,7 @@ impl Link {
             stream,
             peer,
             place: RefCell::new(Some(place)),
-            refused,
+            refused: Cell::new(refused),
             index: Cell::new(index),
             clock,
             exchange: RefCell::new(None),
@@ -134,6 +134,12 @@ impl Link {
     pub fn user(&self) -> Option<Arc<User>> {
         let place = self.place.borrow();
         place.as_ref().and_then(Place::user).cloned()
+    }
+
+    /// Whether the connection was let in by this listener.
+    pub fn is_of(&self, listener: usize) -> bool {
+        let place = self.place.borrow();
+        place.as_ref().is_some_and(|place| place.is_of(listener))
     }
 
     /// From now on there is room for another connection.

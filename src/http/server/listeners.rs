@@ -1,6 +1,7 @@
 //! Where a server's connections come from: sockets that it binds, adopts or is passed by a service
 //! manager, and single connections.
 
+use super::shard::Shard;
 use super::{Server, Stage, State, accept, shut_down};
 use crate::error::{Error, Operation, Result, Status};
 use crate::runtime::Level;
@@ -10,6 +11,7 @@ use crate::socket::listener::activation;
 use crate::socket::listener::{self, Adopt, Listener, ListenerOptions};
 use rustix::net::SocketType;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -89,6 +91,43 @@ impl Server {
             hold.0.arriving.fetch_sub(1, Ordering::AcqRel);
         };
         self.runtime.io_threads()[0].post(Post::Run(Box::new(add)));
+    }
+
+    /// Where the listener that was added as number `index` listens: a path, or `@` and an abstract name.
+    pub fn listener_address(&self, index: usize) -> Result<Vec<u8>> {
+        self.check()?;
+        let state = self.state();
+        if state.stage == Stage::Ending {
+            return Err(shut_down());
+        }
+        find(&state, index)?.address().plain()
+    }
+
+    /// The listener that was added as number `index` keeps to the rules of `options` from now on. A
+    /// connection that it let in before and that they do not admit gets a 403 for its next request.
+    pub fn reload_listener(
+        self: &Arc<Self>,
+        index: usize,
+        options: &ListenerOptions,
+    ) -> Result<()> {
+        self.check()?;
+        let state = self.state();
+        if state.stage == Stage::Ending {
+            return Err(shut_down());
+        }
+        *find(&state, index)?.allow() = options.allow.clone();
+        if state.stage == Stage::Running {
+            // By way of the thread that accepts: who was let in by the old rules is on the way to its
+            // thread before this is.
+            let hold = self.take_hold();
+            let allow = options.allow.clone();
+            let reconsider = move || {
+                let look = move |shard: &Rc<Shard>| shard.reconsider(index, &allow);
+                hold.0.each_shard(look);
+            };
+            self.runtime.io_threads()[0].post(Post::Run(Box::new(reconsider)));
+        }
+        Ok(())
     }
 
     /// Gives the socket of the listener that was added as number `index` to somebody else: this server

@@ -13,6 +13,7 @@ use crate::runtime::Level;
 use crate::runtime::context;
 use crate::runtime::delivery::Executor;
 use crate::runtime::io_thread::IoThread;
+use crate::socket::policy::Allow;
 use crate::socket::stream::ServerStream;
 use hyper::server::conn::http1;
 use std::cell::{Cell, Ref, RefCell};
@@ -135,6 +136,11 @@ impl Shard {
     pub fn keep_to(&self, config: &Arc<Config>) {
         self.settings.replace(Settings::new(config.clone()));
         self.changed.notify_one();
+    }
+
+    /// Looks at the connections of a listener again, whose rules are others now.
+    pub fn reconsider(&self, listener: usize, allow: &Allow) {
+        self.each(|link| link.reconsider(listener, allow));
     }
 
     pub fn now(&self) -> u64 {
