@@ -55,6 +55,7 @@ mod header {
         "call_request",
         "call_answer",
         "call_read",
+        "call_upgrade",
         "receiver_config",
         "receiver",
         "receiver_listener",

@@ -3504,6 +3504,57 @@ hysock_str hysock_call_trailer(const hysock_call *call,
 
 /*
  * ===============================================================================================
+ * call upgrade
+ * ===============================================================================================
+ *
+ * A call's connection, for another protocol.
+ *
+ * hysock_call_set_upgrade() asks for it; when the call has ended with 101, or with what Docker's API
+ * gives instead, hysock_call_take_fd() hands the connection over: a descriptor to read from and
+ * write to, until either side closes it.
+ */
+
+/**
+ * Ask the server to switch the connection to `protocol`: sends `Connection: Upgrade` and `Upgrade:
+ * protocol`.
+ *
+ * The server may agree in two ways, and hysock_call_take_fd() then gives the connection: by HTTP
+ * status 101; or, as Docker and Podman do for attach and exec, by a 2xx without Content-Length and
+ * chunks, behind which the connection is used both ways. With `protocol` NULL nothing is sent and
+ * only the second is meant. Any other answer is as without this, and a 101 to a call without it is
+ * HYSOCK_E_PROTOCOL.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT for an empty `protocol`
+ * or one that would break the message, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_upgrade(hysock_call *call, const char *protocol);
+
+/**
+ * Take the connection of a call whose server has switched, once.
+ *
+ * `*fd` is yours to close: a blocking descriptor with FD_CLOEXEC, without timeouts. `*early` is what
+ * the server has sent behind its head already, to be read before what comes from `*fd`; it is empty
+ * when that is nothing, and good as long as the call. shutdown(2) with SHUT_WR says that you will
+ * send no more, and the other direction goes on. The connection counts for no limit of the client,
+ * no timeout ends it, and the client's end leaves it alone; when the call is freed before, it is
+ * closed.
+ *
+ * Thread: any, one at a time; also in the call's `fn`.
+ * Owns: close `*fd`.
+ * Errors: HYSOCK_E_STATE when hysock_call_set_upgrade() was not called, when there is no answer, or
+ * one that goes on with HTTP, such as a 404, and for a second time; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED, HYSOCK_E_SYSTEM.
+ * Since: 0.1
+ */
+hysock_status hysock_call_take_fd(hysock_call *call,
+                                  int32_t *fd,
+                                  hysock_str *early,
+                                  hysock_error *err);
+
+/*
+ * ===============================================================================================
  * receiver config
  * ===============================================================================================
  *

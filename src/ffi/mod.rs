@@ -92,6 +92,7 @@ pub mod call;
 pub mod call_answer;
 pub mod call_read;
 pub mod call_request;
+pub mod call_upgrade;
 pub mod client;
 pub mod client_config;
 pub mod error;

@@ -332,6 +332,12 @@ static hysock_status k_read(void *handle) {
     return hysock_call_read(handle, &piece, 0, ERR);
 }
 FN(k_rstart, hysock_call, hysock_call_read_start(h, ignore_call_read, NULL, NULL, ERR))
+FN(k_upgrade, hysock_call, hysock_call_set_upgrade(h, "x"))
+static hysock_status k_fd(void *handle) {
+    int32_t fd;
+    hysock_str early;
+    return hysock_call_take_fd(handle, &fd, &early, ERR);
+}
 FN(k_length, hysock_call, hysock_call_content_length(h) == HYSOCK_UNKNOWN ? 0 : 1)
 FN(k_trailer, hysock_call, none(hysock_call_trailer(h, "a")))
 static hysock_status k_at(void *handle) {
@@ -596,6 +602,8 @@ static const function functions[] = {
     S(k_streaming, CALL),
     S(k_read, CALL),
     S(k_rstart, CALL),
+    S(k_upgrade, CALL),
+    S(k_fd, CALL),
     E(k_length, CALL),
     E(k_trailer, CALL),
     S(k_at, CALL),

@@ -61,6 +61,8 @@ static const row rows[] = {
     {"a broken trailer",
      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nno colon\r\n\r\n", 0,
      HYSOCK_E_PROTOCOL, true},
+    {"a 101 that nobody asked for", "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+     0, HYSOCK_E_PROTOCOL, true},
     {"a broken chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n", 0,
      HYSOCK_E_PROTOCOL, true},
     {"half a head", "HTTP/1.1 200 OK\r\nContent-Le", 0, HYSOCK_E_TRUNCATED, false},

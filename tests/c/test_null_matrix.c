@@ -450,6 +450,9 @@ static void client(hysock_runtime *runtime, const char *path) {
     REFUSED_DROP(hysock_call_read_start(NULL, no_call_read, &drops, count_drop, NULL));
     CHECK(hysock_call_content_length(NULL) == HYSOCK_UNKNOWN);
     empty(hysock_call_trailer(NULL, "a"));
+    int32_t fd;
+    REFUSED(hysock_call_set_upgrade(NULL, "x"));
+    REFUSED(hysock_call_take_fd(NULL, &fd, &piece, NULL));
 
     /* Each refused setter spoils its call, so each gets one of its own. */
     call = new_call(client, "GET", "/");
@@ -475,6 +478,10 @@ static void client(hysock_runtime *runtime, const char *path) {
     hysock_call_free(call);
 
     call = new_call(client, "GET", "/");
+    REFUSED(hysock_call_set_upgrade(call, ""));
+    hysock_call_free(call);
+
+    call = new_call(client, "GET", "/");
     CHECK_OK(hysock_call_set_body(call, NULL, NULL, 0));
     REFUSED_DROP(hysock_call_start(call, NULL, &drops, count_drop, NULL));
     CHECK_OK(hysock_call_perform(call, NULL)); /* the refused start has spoilt nothing */
@@ -483,6 +490,8 @@ static void client(hysock_runtime *runtime, const char *path) {
     REFUSED(hysock_call_headers(call, NULL, 1));
     REFUSED(hysock_call_add_headers(call, NULL, 1));
     REFUSED(hysock_call_add_headers(call, &header, 1));
+    REFUSED(hysock_call_take_fd(call, NULL, &piece, NULL));
+    REFUSED(hysock_call_take_fd(call, &fd, NULL, NULL));
     REFUSED(hysock_call_header_at(call, 0, NULL, &value));
     REFUSED(hysock_call_header_at(call, 0, &name, NULL));
     CHECK_OK(hysock_call_header_at(call, 0, &name, &value));

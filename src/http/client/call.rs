@@ -4,6 +4,7 @@ use super::cancel::Driver;
 use super::reactor::Local;
 use super::request::Template;
 use super::state::{Stage, State};
+use super::switch::Wish;
 use super::transfer::{Answer, Order, Progress};
 use super::{Client, lock};
 use super::{caller, reactor};
@@ -287,6 +288,7 @@ impl Call {
             request: state.request.make(),
             room: std::mem::take(&mut state.body_room),
             streams: state.streams.is_some(),
+            wish: state.switch.as_ref().map_or(Wish::Nothing, |s| s.wish()),
         }
     }
 

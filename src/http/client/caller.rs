@@ -9,10 +9,11 @@ use super::open::{Admitted, Tries};
 use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
 use super::state::Times;
-use super::transfer::{Failure, Http, Next as NextFrame, Progress};
+use super::transfer::{Failure, Http, Next as NextFrame, Progress, Rest};
 use crate::error::{Result, Status};
 use crate::runtime::fork::Mark;
 use crate::socket::stream::{Caller, CallerStream, Expired};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use std::future::ready;
 use std::os::fd::OwnedFd;
@@ -92,6 +93,16 @@ impl CallerConnection {
         }
     }
 
+    /// The socket is the call's from here on, with what has come of another protocol.
+    fn give_away(self, call: &Call, early: Bytes) {
+        let CallerConnection { http, mut end, .. } = self;
+        end.kept = true;
+        end.caller.leave();
+        let socket = end.caller.socket().clone();
+        drop((http, end));
+        call.switch(socket, early);
+    }
+
     pub fn idle_for(&self) -> Duration {
         self.idle_since.elapsed()
     }
@@ -102,7 +113,7 @@ impl CallerConnection {
         call: &Call,
         max_body: u64,
         times: Times,
-    ) -> std::result::Result<Option<Incoming>, Failure> {
+    ) -> std::result::Result<Rest, Failure> {
         self.end.caller.set_limits(times.deadline, times.patience);
         self.end.caller.begin_request();
         let waker = Waker::from(self.flag.clone());
@@ -199,8 +210,12 @@ pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<Option
         let result = connection.run(call, client.config.max_body, times);
         call.set_driver(Driver::None)?;
         match result {
-            Ok(Some(body)) => return Ok(Some(Live::new(connection, body, times, place))),
-            Ok(None) => {
+            Ok(Rest::Body(body)) => return Ok(Some(Live::new(connection, body, times, place))),
+            Ok(Rest::Switched(early)) => {
+                connection.give_away(call, early);
+                return Ok(None);
+            }
+            Ok(Rest::Nothing) => {
                 hand_back(connection, place);
                 if !call.is_redirected()? {
                     return Ok(None);

@@ -69,6 +69,9 @@ impl Call {
         {
             let mut state = self.state();
             state.withdrawn = true;
+            if let Some(switch) = &mut state.switch {
+                switch.give_up();
+            }
             if matches!(state.stage, Stage::Done(_)) {
                 return;
             }

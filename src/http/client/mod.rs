@@ -15,6 +15,7 @@ mod redirect;
 mod request;
 mod state;
 mod streaming;
+mod switch;
 mod transfer;
 mod watch;
 mod worker;

@@ -4,6 +4,7 @@ use super::call::DoneFn;
 use super::cancel::Driver;
 use super::request::Template;
 use super::streaming::Streams;
+use super::switch::Switch;
 use super::transfer::Answer;
 use crate::error::{Error, Result};
 use crate::http::body::Collected;
@@ -41,6 +42,8 @@ pub struct State {
     pub done: Option<DoneFn>,
     /// Of a call whose answer is read piece by piece.
     pub streams: Option<Box<Streams>>,
+    /// Of a call that wants its connection.
+    pub switch: Option<Box<Switch>>,
 }
 
 /// How long a call may take.
@@ -79,6 +82,7 @@ impl State {
             redirect: None,
             done: None,
             streams: None,
+            switch: None,
         }
     }
 
@@ -98,6 +102,7 @@ impl State {
         self.hops = 0;
         self.redirect = None;
         self.streams = None;
+        self.switch = None;
     }
 
     /// Keeps the result. A cancel that came first is the result, whatever it made of the connection.

@@ -3,14 +3,15 @@
 
 use super::call::Call;
 use super::open::Source;
+use super::switch::Wish;
 use crate::error::{Error, Operation, Result as Outcome, Status};
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::limits::READ_MAX;
 use crate::socket::peer::Record;
 use crate::socket::stream::Useless;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, response};
+use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
@@ -40,6 +41,17 @@ pub struct Order {
     pub room: Collected,
     /// The body is read piece by piece.
     pub streams: bool,
+    /// Whether the connection may be given away.
+    pub wish: Wish,
+}
+
+/// What is left of an answer once the call has what it keeps.
+pub enum Rest {
+    Nothing,
+    /// Its body, which is read piece by piece.
+    Body(Incoming),
+    /// The connection, which speaks another protocol, with what came of that already. The call has it.
+    Switched(Bytes),
 }
 
 /// An answer, whole, or without its body when that is read piece by piece.
@@ -58,6 +70,7 @@ pub enum Failure {
     Http(hyper::Error),
     BodyTooLarge,
     TwoLengths,
+    Unasked,
 }
 
 impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
@@ -119,14 +132,13 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         }
     }
 
-    /// Sends the call's request, its first byte after `pause`; the call keeps the answer. Gives the body when
-    /// that is read piece by piece.
+    /// Sends the call's request, its first byte after `pause`; the call keeps the answer.
     pub async fn transfer(
         &mut self,
         call: &Call,
         pause: impl Future<Output = ()>,
         max_body: u64,
-    ) -> Result<Option<Incoming>, Failure> {
+    ) -> Result<Rest, Failure> {
         let order = call.order(&self.peer);
         self.useless.reset();
         let mut response = pin!(self.sender.send_request(order.request));
@@ -135,8 +147,16 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         // All that comes, comes by driving the connection right here, so nobody else needs to be woken.
         let mut arrived = Context::from_waker(Waker::noop());
         let response = poll_fn(|cx| {
-            drive(connection, cx);
-            response.as_mut().poll(&mut arrived)
+            // With a 101 hyper's part is over: what it has read behind that is still with it.
+            let ended = is_over(connection, cx);
+            let mut polled = response.as_mut().poll(&mut arrived);
+            if ended && !is_switch(&polled) {
+                *connection = None;
+                if polled.is_pending() {
+                    polled = response.as_mut().poll(&mut arrived);
+                }
+            }
+            polled
         })
         .await
         .map_err(Failure::Http)?;
@@ -146,18 +166,40 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         if length.is_none() {
             check_length(&head)?;
         }
+        if order.wish.is_exceeded(head.status) {
+            return Err(Failure::Unasked);
+        }
+        if order.wish.is_granted(&head, length) {
+            let early = self.take_early(incoming);
+            let body = Collected::default();
+            call.keep(Answer { head, body, length });
+            return Ok(Rest::Switched(early));
+        }
         let leads_on = order.streams && call.follows(&head);
         if order.streams && !leads_on {
             let body = Collected::default();
             call.keep(Answer { head, body, length });
-            return Ok(Some(incoming));
+            return Ok(Rest::Body(incoming));
         }
         let (body, trailers) = self.collect(incoming, max_body, order.room).await?;
         if !leads_on && !call.follows(&head) {
             call.keep_trailers(trailers);
             call.keep(Answer { head, body, length });
         }
-        Ok(None)
+        Ok(Rest::Nothing)
+    }
+
+    /// Ends HTTP behind an answer's head: what has come of the rest.
+    fn take_early(&mut self, mut rest: Incoming) -> Bytes {
+        let mut early = BytesMut::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut rest).poll_frame(&mut cx) {
+            early.extend_from_slice(&frame.into_data().unwrap_or_default());
+        }
+        if let Some(connection) = self.connection.take() {
+            early.extend_from_slice(&connection.into_parts().read_buf);
+        }
+        early.freeze()
     }
 
     async fn collect(
@@ -223,11 +265,26 @@ fn drive<IO: Read + Write + Unpin>(
     connection: &mut Option<Connection<IO, Whole>>,
     cx: &mut Context<'_>,
 ) {
-    if let Some(http) = connection
-        && http.poll_without_shutdown(cx).is_ready()
-    {
+    if is_over(connection, cx) {
         *connection = None;
     }
+}
+
+/// Moves bytes; whether hyper is done with the connection.
+fn is_over<IO: Read + Write + Unpin>(
+    connection: &mut Option<Connection<IO, Whole>>,
+    cx: &mut Context<'_>,
+) -> bool {
+    connection
+        .as_mut()
+        .is_some_and(|http| http.poll_without_shutdown(cx).is_ready())
+}
+
+fn is_switch(response: &Poll<hyper::Result<Response<Incoming>>>) -> bool {
+    let Poll::Ready(Ok(response)) = response else {
+        return false;
+    };
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
 impl From<Uncollected> for Failure {
@@ -285,6 +342,11 @@ impl Failure {
             }
             Failure::TwoLengths => {
                 let what = "the answer has both Transfer-Encoding and Content-Length";
+                return ended(Status::Protocol, what);
+            }
+            Failure::Unasked => {
+                let what = "the server switches to another protocol (101), which was not asked for: \
+                            hysock_call_set_upgrade() asks";
                 return ended(Status::Protocol, what);
             }
         };

@@ -5,10 +5,11 @@ use super::call::Call;
 use super::open::{Admitted, Tries};
 use super::pool::Next;
 use super::reactor::{Idle, Local, Order, run_in_free_place};
-use super::transfer::{Http, Progress};
+use super::transfer::{Http, Progress, Rest};
 use super::watch::watch;
 use crate::error::{Error, Operation, Result, Status};
 use crate::socket::stream::{ClientStream, Expired};
+use bytes::Bytes;
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -54,15 +55,23 @@ impl Worker {
                 sent: stream.has_sent(),
                 received: stream.received() > before,
             };
-            if let Ok(Ok(Some(body))) = result {
-                let ended = self.stream(call, body, times).await;
-                self.keep_or_close(ended.is_ok()).await;
-                return ended;
-            }
-            self.keep_or_close(matches!(result, Ok(Ok(_)))).await;
+            let result = match result {
+                Ok(Ok(Rest::Body(body))) => {
+                    let ended = self.stream(call, body, times).await;
+                    self.keep_or_close(ended.is_ok()).await;
+                    return ended;
+                }
+                Ok(Ok(Rest::Switched(early))) => {
+                    self.give_away(call, early);
+                    return Ok(());
+                }
+                Ok(done) => Ok(done.map(drop)),
+                Err(error) => Err(error),
+            };
+            self.keep_or_close(matches!(result, Ok(Ok(())))).await;
             match result? {
-                Ok(_) if call.is_redirected()? => {}
-                Ok(_) => return Ok(()),
+                Ok(()) if call.is_redirected()? => {}
+                Ok(()) => return Ok(()),
                 Err(_) if reused && call.may_retry(progress) => {}
                 Err(failure) => return Err(failure.into_error(&client.source, progress)),
             }
@@ -99,6 +108,14 @@ impl Worker {
             } else {
                 stream.shutdown(rustix::net::Shutdown::Both);
             }
+        }
+    }
+
+    /// The connection is the call's from here on, with what has come of another protocol.
+    fn give_away(&mut self, call: &Call, early: Bytes) {
+        if let Some((http, stream)) = self.connection.take() {
+            drop(http);
+            call.switch(stream.into_socket(), early);
         }
     }
 

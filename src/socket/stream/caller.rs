@@ -222,6 +222,12 @@ impl Caller {
         }
     }
 
+    /// Others go on with the socket: no timeout of ours stays on it.
+    pub fn leave(&self) {
+        // Fails for no socket.
+        self.arm(0).ok();
+    }
+
     /// Ends the connection from any thread: a `recv` that blocks returns at once.
     pub fn shutdown(&self) {
         rustix::net::shutdown(&*self.fd, Shutdown::Both).ok();
