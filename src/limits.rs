@@ -129,6 +129,8 @@ pub const FDS_MAX: usize = 253;
 /// A producer's pause after a failed connect: first and longest.
 pub const RECONNECT_MIN: Duration = Duration::from_millis(10);
 pub const RECONNECT_MAX: Duration = Duration::from_secs(1);
+/// A wait without an end is made of these: clocks take none.
+pub const A_DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often deadlines of connections are looked at.
 pub const SWEEP: Duration = Duration::from_millis(250);
 /// Log lines that may wait for the log callback; beyond it they are counted and dropped.

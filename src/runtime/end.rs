@@ -6,9 +6,6 @@ use super::delivery::Executor;
 use super::gate::deadline_after;
 use super::{LogState, Runtime, Waited};
 use crate::error::{Error, Operation, Result, Status};
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
-use std::os::fd::AsFd;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -139,21 +136,4 @@ fn wait_for_part(part: &dyn Waited, deadline: Option<Instant>, what: &'static st
 
 pub(crate) fn timed_out(what: &'static str) -> Error {
     Error::new(Status::TimedOut, Operation::Wait, what)
-}
-
-/// Waits until `fd` is readable; `false` when the deadline came first.
-pub(crate) fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> Result<bool> {
-    loop {
-        let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(n) => return Ok(n > 0),
-            Err(Errno::INTR) => {}
-            Err(errno) => {
-                let what = "cannot wait for a descriptor";
-                return Err(Error::system(Operation::Wait, what, &errno.into()));
-            }
-        }
-    }
 }

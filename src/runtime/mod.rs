@@ -14,7 +14,7 @@ mod threads;
 pub mod timer;
 
 pub use delivery::Delivery;
-pub(crate) use end::{timed_out, wait_for, wait_readable};
+pub(crate) use end::{timed_out, wait_for};
 pub use log::{Level, Log, LogFn};
 pub use queue::Queue;
 pub use threads::ThreadHooks;

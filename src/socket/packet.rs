@@ -1,7 +1,10 @@
 //! Messages through a socket: sends that carry descriptors, receives that keep messages apart and say who
 //! sent each.
 
-use super::peer::Peer;
+mod receive;
+
+pub use receive::{Packet, Packets, Read, read};
+
 use super::stream;
 use super::sys;
 use crate::limits::FDS_MAX;
@@ -10,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Sends without waiting and without SIGPIPE; `fds` go with the first byte.
 pub fn send(
@@ -29,6 +32,46 @@ pub fn send(
     }
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     stream::again(|| rustix::net::sendmsg(fd, pieces, &mut control, flags))
+}
+
+/// Messages that one system call takes.
+pub const PACKETS: usize = 64;
+
+/// Sends each piece as one message, without waiting and without SIGPIPE; how many the socket took, at least
+/// one. What stopped it is told by the next call.
+pub fn send_many(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    if let [one] = pieces {
+        return stream::send(fd, std::slice::from_ref(one)).map(|_| 1);
+    }
+    // SAFETY: all zeroes are a valid mmsghdr: no name, no control, no flags.
+    let mut headers: [libc::mmsghdr; PACKETS] = unsafe { std::mem::zeroed() };
+    let count = pieces.len().min(PACKETS);
+    for (header, piece) in headers.iter_mut().zip(pieces) {
+        // An IoSlice is an iovec (std guarantees it); the kernel only reads through it.
+        header.msg_hdr.msg_iov = std::ptr::from_ref(piece).cast_mut().cast();
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    stream::again(|| {
+        // SAFETY: the first `count` headers point to one piece each, which live until the call has returned.
+        let sent = unsafe {
+            libc::sendmmsg(
+                fd.as_raw_fd(),
+                headers.as_mut_ptr(),
+                count as u32,
+                flags as _,
+            )
+        };
+        if sent < 0 {
+            Err(last_error())
+        } else {
+            Ok(sent as usize)
+        }
+    })
+}
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 /// Bytes that the other side has not read yet.
@@ -93,211 +136,6 @@ pub fn let_fds_through(fd: BorrowedFd<'_>, through: bool) -> bool {
 
 /// As in asm-generic/socket.h, the one of x86-64 and arm64.
 const SO_PASSRIGHTS: libc::c_int = 83;
-/// Messages that one system call takes.
-pub const PACKETS: usize = 64;
-/// Address space for them.
-const SPACE_MAX: usize = 64 * 1024 * 1024;
-/// Room for the descriptors and the credentials of one message.
-const CONTROL: usize =
-    rustix::cmsg_space!(ScmRights(FDS_MAX), ScmCredentials(1)).next_multiple_of(8);
-
-/// Where messages are received to; used again and again.
-pub struct Packets {
-    /// One piece for each message.
-    space: Vec<u8>,
-    size: usize,
-    /// In words, since the kernel's headers in it are aligned.
-    control: Vec<u64>,
-    with_control: bool,
-}
-
-/// One message that was received.
-pub struct Packet<'a> {
-    pub data: &'a [u8],
-    /// It was longer than the space for it.
-    pub truncated: bool,
-    pub sender: Option<Peer>,
-    pub fds: Vec<OwnedFd>,
-    /// Descriptors came that nobody asked for: the kernel has closed them.
-    pub fds_lost: bool,
-}
-
-impl Packets {
-    /// Room for messages of up to `size` bytes. Without `with_control` neither senders nor descriptors are
-    /// received.
-    pub fn new(size: usize, with_control: bool) -> Packets {
-        Packets {
-            space: Vec::new(),
-            size,
-            control: Vec::new(),
-            with_control,
-        }
-    }
-
-    /// Of big messages fewer at once.
-    fn count(&self) -> usize {
-        (SPACE_MAX / self.size.max(1)).clamp(1, PACKETS)
-    }
-
-    /// Receives what has come, up to some messages and without waiting; `f` gets each. 0 messages is the
-    /// end of a SEQPACKET connection.
-    pub fn receive(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        mut f: impl FnMut(Packet<'_>),
-    ) -> rustix::io::Result<usize> {
-        let count = self.count();
-        if self.space.is_empty() {
-            // Zeroes from the system: only what messages have filled takes memory.
-            self.space = vec![0; count * self.size];
-            if self.with_control {
-                self.control = vec![0; count * CONTROL / size_of::<u64>()];
-            }
-        }
-        let mut pieces: Vec<libc::iovec> = self
-            .space
-            .chunks_exact_mut(self.size)
-            .map(|chunk| libc::iovec {
-                iov_base: chunk.as_mut_ptr().cast(),
-                iov_len: chunk.len(),
-            })
-            .collect();
-        let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(count);
-        for (index, piece) in pieces.iter_mut().enumerate() {
-            // SAFETY: all zeroes are a valid mmsghdr: no name, no control, no flags.
-            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
-            header.msg_hdr.msg_iov = piece;
-            header.msg_hdr.msg_iovlen = 1;
-            if self.with_control {
-                header.msg_hdr.msg_control = self.control[index * CONTROL / size_of::<u64>()..]
-                    .as_mut_ptr()
-                    .cast();
-                header.msg_hdr.msg_controllen = CONTROL as _;
-            }
-            headers.push(header);
-        }
-        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        let got = stream::again(|| {
-            // SAFETY: each header points to one piece of `space` and one of `control`, which live and are
-            // not touched until the call has returned.
-            let got = unsafe {
-                libc::recvmmsg(
-                    fd.as_raw_fd(),
-                    headers.as_mut_ptr(),
-                    count as u32,
-                    flags as _,
-                    std::ptr::null_mut(),
-                )
-            };
-            if got < 0 {
-                Err(last_error())
-            } else {
-                Ok(got as usize)
-            }
-        })?;
-        for (index, header) in headers[..got].iter().enumerate() {
-            let flags = header.msg_hdr.msg_flags;
-            let len = header.msg_len as usize;
-            let (sender, fds) = if self.with_control {
-                control(&header.msg_hdr)
-            } else {
-                (None, Vec::new())
-            };
-            let start = index * self.size;
-            f(Packet {
-                data: &self.space[start..start + len.min(self.size)],
-                truncated: flags & libc::MSG_TRUNC != 0,
-                sender,
-                fds,
-                fds_lost: flags & libc::MSG_CTRUNC != 0,
-            });
-        }
-        Ok(got)
-    }
-}
-
-fn last_error() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
-}
-
-/// What came beside the bytes of a message.
-fn control(header: &libc::msghdr) -> (Option<Peer>, Vec<OwnedFd>) {
-    let mut sender = None;
-    let mut fds = Vec::new();
-    // SAFETY: the kernel has filled the header's control buffer, which lives; the macros walk it within the
-    // length that it wrote there.
-    unsafe {
-        let mut next = libc::CMSG_FIRSTHDR(header);
-        while let Some(message) = next.as_ref() {
-            let data = libc::CMSG_DATA(next);
-            let len = message.cmsg_len - libc::CMSG_LEN(0) as usize;
-            match (message.cmsg_level, message.cmsg_type) {
-                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                    for index in 0..len / size_of::<i32>() {
-                        let fd = data.cast::<i32>().add(index).read_unaligned();
-                        // Ours alone: the kernel has just made it for this message.
-                        fds.push(OwnedFd::from_raw_fd(fd));
-                    }
-                }
-                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if len >= size_of::<libc::ucred>() => {
-                    let found = data.cast::<libc::ucred>().read_unaligned();
-                    sender = Some(Peer {
-                        uid: found.uid,
-                        gid: found.gid,
-                        pid: u32::try_from(found.pid).ok().filter(|&pid| pid != 0),
-                    });
-                }
-                _ => {}
-            }
-            next = libc::CMSG_NXTHDR(header, next);
-        }
-    }
-    (sender, fds)
-}
-
-/// What one read of a stream gave.
-pub struct Read {
-    pub bytes: usize,
-    pub fds: Vec<OwnedFd>,
-    pub fds_lost: bool,
-}
-
-/// Reads a stream into `space`, without waiting, with the descriptors that come along when `with_fds`.
-pub fn read(fd: BorrowedFd<'_>, space: &mut [u8], with_fds: bool) -> rustix::io::Result<Read> {
-    let mut piece = libc::iovec {
-        iov_base: space.as_mut_ptr().cast(),
-        iov_len: space.len(),
-    };
-    let mut room = [MaybeUninit::<u64>::uninit(); CONTROL / size_of::<u64>()];
-    // SAFETY: all zeroes are a valid msghdr.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut piece;
-    header.msg_iovlen = 1;
-    if with_fds {
-        header.msg_control = room.as_mut_ptr().cast();
-        header.msg_controllen = CONTROL as _;
-    }
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    let bytes = stream::again(|| {
-        // SAFETY: the header points to `piece`, which is `space`, and to `room`; all live until it returns.
-        let got = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
-        if got < 0 {
-            Err(last_error())
-        } else {
-            Ok(got as usize)
-        }
-    })?;
-    let (_, fds) = if with_fds {
-        control(&header)
-    } else {
-        (None, Vec::new())
-    };
-    Ok(Read {
-        bytes,
-        fds,
-        fds_lost: header.msg_flags & libc::MSG_CTRUNC != 0,
-    })
-}
 
 #[cfg(test)]
 mod tests {
@@ -324,19 +162,46 @@ mod tests {
             put(one.as_fd(), b"much too long", &[]);
             let mut packets = Packets::new(8, true);
             let mut seen = Vec::new();
-            let got = packets.receive(two.as_fd(), |packet| {
+            assert_eq!(packets.receive(two.as_fd()).unwrap(), 3);
+            packets.each(|packet| {
                 assert_eq!(packet.sender.unwrap().pid, Some(std::process::id()));
                 seen.push((packet.data.to_vec(), packet.truncated, packet.fds.len()));
             });
-            assert_eq!(got.unwrap(), 3);
             assert_eq!(seen[0], (b"first".to_vec(), false, 0));
             assert_eq!(seen[1], (b"second".to_vec(), false, 1));
             assert_eq!(seen[2], (b"much too".to_vec(), true, 0));
-            assert_eq!(
-                packets.receive(two.as_fd(), |_| {}).unwrap_err(),
-                Errno::AGAIN
-            );
+            assert_eq!(packets.receive(two.as_fd()).unwrap_err(), Errno::AGAIN);
+            packets.each(|_| panic!("they were given out"));
         }
+    }
+
+    #[test]
+    fn many_leave_and_come_with_one_call_each() {
+        let (one, two) = pair(SocketType::SEQPACKET);
+        let long = vec![b'x'; 5000];
+        let messages: Vec<&[u8]> = vec![b"short", &long, b"3", &long[..2048], &long[..2049]];
+        let pieces: Vec<_> = messages.iter().map(|m| IoSlice::new(m)).collect();
+        assert_eq!(send_many(one.as_fd(), &pieces).unwrap(), 5);
+        let mut packets = Packets::new(5000, false);
+        for _ in 0..2 {
+            let mut seen = Vec::new();
+            assert_eq!(packets.receive(two.as_fd()).unwrap(), 5);
+            packets.each(|packet| {
+                assert!(!packet.truncated);
+                seen.push(packet.data.to_vec());
+            });
+            assert_eq!(seen, messages);
+            assert_eq!(send_many(one.as_fd(), &pieces).unwrap(), 5);
+        }
+        // As many as there is room for, then the reason for no more.
+        let mut sent = 0;
+        let full = loop {
+            match send_many(one.as_fd(), &pieces[1..]) {
+                Ok(n) => sent += n,
+                Err(errno) => break errno,
+            }
+        };
+        assert!(full == Errno::AGAIN && sent > 4);
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Reserved {
     /// Hands over what the read gave of one producer: `decode` finds the messages, and says how many bytes of
     /// a message under way it holds now.
     pub fn append<R>(
-        self,
+        mut self,
         source: &Arc<Source>,
         decode: impl FnOnce(&mut Appending<'_>) -> R,
     ) -> R {
@@ -43,9 +43,11 @@ impl Reserved {
             source.held.fetch_sub(before, Ordering::AcqRel);
         }
         let filled = !state.contents.is_empty();
-        drop(state);
-        // Gives the reservation back, and so wakes whoever fits into what was not needed.
-        drop(self);
+        let step = std::mem::take(&mut self.step);
+        state.held -= step;
+        state.reserved -= step;
+        // Whoever fits into what was not needed.
+        funnel.wake_waiting(state);
         if filled {
             (funnel.on_filled)();
         }
@@ -55,10 +57,12 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        let mut state = self.funnel.state();
-        state.held -= self.step;
-        state.reserved -= self.step;
-        self.funnel.wake_waiting(state);
+        if self.step > 0 {
+            let mut state = self.funnel.state();
+            state.held -= self.step;
+            state.reserved -= self.step;
+            self.funnel.wake_waiting(state);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Producer, State};
 use crate::error::{Error, Operation, Result, Status};
+use crate::limits;
 use crate::runtime::context;
 use crate::runtime::gate::deadline_after;
 use crate::socket::packet;
@@ -101,9 +102,11 @@ impl Producer {
                 let message = "messages are still on their way";
                 return Err(Error::new(status, Operation::Wait, message));
             }
-            let wait = left.min(most).min(Duration::from_secs(3600));
+            let wait = left.min(most).min(limits::A_DAY);
+            state.flushing += 1;
             let waited = self.changed.wait_timeout(state, wait);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.flushing -= 1;
         }
     }
 
@@ -128,8 +131,14 @@ impl Producer {
             (Some(before), Some(now)) => Some(before.min(now)),
             (before, now) => before.or(now),
         };
+        self.tell_end();
+        self.wake(&mut state);
+    }
+
+    /// To all who wait.
+    fn tell_end(&self) {
         self.changed.notify_all();
-        self.wake(state);
+        self.room.notify_all();
     }
 
     pub(super) fn stop(&self, now: bool) {
@@ -138,7 +147,7 @@ impl Producer {
         if let Some(end) = &mut state.end {
             end.now |= now;
         }
-        self.wake(state);
+        self.wake(&mut state);
     }
 
     fn report(&self) -> Report {
@@ -157,7 +166,7 @@ impl Producer {
         self.gate.open();
         // Under the lock: who looked at the gate before waits by now.
         let state = self.state();
-        self.changed.notify_all();
+        self.tell_end();
         drop(state);
         self.runtime.remove_member(&**self);
     }

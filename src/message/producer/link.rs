@@ -7,7 +7,7 @@ use crate::socket::connect;
 use crate::socket::packet;
 use rustix::io::Errno;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -91,40 +91,63 @@ impl Producer {
 
     /// Writes what waits until the socket is full; `true` when it wants to be waited for.
     pub(super) fn write_out(&self, state: &mut State) -> bool {
-        let framed = self.wire.framing.is_some();
         let mut blocked = false;
         while let Some(link) = state.link.clone()
             && !state.outbox.is_empty()
         {
-            let (bytes, fds) = if framed {
-                state.outbox.next(limits::GATHER_MAX)
-            } else {
-                state.outbox.first().expect("not empty")
+            let sent = match self.wire.framing {
+                Some(_) => write_frames(state, link.as_fd()),
+                None => write_packets(state, link.as_fd()),
             };
-            match packet::send(link.as_fd(), &[IoSlice::new(bytes)], fds) {
-                Ok(n) if framed => {
-                    let complete = state.outbox.advance(n);
-                    state.wrote(complete);
-                }
-                Ok(_) => {
-                    state.outbox.advance_one();
-                    state.wrote(1);
-                }
+            match sent {
+                Ok(complete) => state.wrote(complete),
                 Err(Errno::AGAIN | Errno::NOBUFS) => {
                     blocked = true;
                     break;
                 }
                 // What the socket never takes must not hold up the rest.
                 Err(errno) if !is_end(errno) && state.outbox.is_at_start() => {
-                    state.outbox.advance_one();
+                    state.outbox.advance_by(1);
                     state.counts.refused += 1;
                 }
                 Err(errno) => state.disconnected(errno),
             }
         }
-        self.changed.notify_all();
+        self.tell_progress(state);
         blocked
     }
+
+    /// Whoever waits for messages to leave is told that some have.
+    fn tell_progress(&self, state: &State) {
+        if state.flushing > 0 {
+            self.changed.notify_all();
+        }
+        // Not for each message: a thread that wakes should have something to do.
+        if state.blocked > 0 && state.outbox.cost() <= self.config.max_queue / 2 {
+            self.room.notify_all();
+        }
+    }
+}
+
+/// One system call's worth of a stream; how many messages are complete by that.
+fn write_frames(state: &mut State, link: BorrowedFd<'_>) -> rustix::io::Result<u64> {
+    let (bytes, fds) = state.outbox.next(limits::GATHER_MAX);
+    let n = packet::send(link, &[IoSlice::new(bytes)], fds)?;
+    Ok(state.outbox.advance(n))
+}
+
+/// The same for sockets that keep messages apart.
+fn write_packets(state: &mut State, link: BorrowedFd<'_>) -> rustix::io::Result<u64> {
+    let mut pieces = [IoSlice::new(&[]); packet::PACKETS];
+    let sent = match state.outbox.many(&mut pieces) {
+        0 => {
+            let (bytes, fds) = state.outbox.first().expect("something waits");
+            packet::send(link, &[IoSlice::new(bytes)], fds).map(|_| 1)?
+        }
+        count => packet::send_many(link, &pieces[..count])?,
+    };
+    state.outbox.advance_by(sent);
+    Ok(sent as u64)
 }
 
 /// Whether the receiver may be there later.
@@ -136,7 +159,7 @@ fn may_come(error: &Error) -> bool {
 }
 
 /// Whether the connection is over.
-fn is_end(errno: Errno) -> bool {
+pub(super) fn is_end(errno: Errno) -> bool {
     matches!(
         errno,
         Errno::PIPE | Errno::CONNRESET | Errno::CONNREFUSED | Errno::NOTCONN | Errno::NOENT

@@ -76,8 +76,10 @@ pub struct Producer {
     config: Config,
     wire: Wire,
     state: Mutex<State>,
-    /// Room in the queue, an empty queue, another connection, the end.
+    /// Messages have left the queue, or the end has come.
     changed: Condvar,
+    /// There is room in the queue, or the end has come.
+    room: Condvar,
     gate: Gate,
 }
 
@@ -101,6 +103,10 @@ struct State {
     taken: u64,
     /// Of these, known to have been read.
     read: u64,
+    /// Threads that wait for `changed`.
+    flushing: usize,
+    /// Threads that wait for `room`.
+    blocked: usize,
     /// Messages in doubt that a flush has told of.
     doubt_told: u64,
     counts: Counts,
@@ -156,10 +162,13 @@ impl Producer {
                 refusal: None,
                 taken: 0,
                 read: 0,
+                flushing: 0,
+                blocked: 0,
                 doubt_told: 0,
                 counts: Counts::default(),
             }),
             changed: Condvar::new(),
+            room: Condvar::new(),
             gate: Gate::default(),
         });
         runtime.add_member(producer.clone())?;
@@ -187,11 +196,9 @@ impl Producer {
     }
 
     /// Gives the task something to do.
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    fn wake(&self, state: &mut State) {
         state.woken = true;
-        let task = state.task.take();
-        drop(state);
-        if let Some(task) = task {
+        if let Some(task) = state.task.take() {
             self.thread.wake(task);
         }
     }

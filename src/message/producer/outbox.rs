@@ -3,6 +3,7 @@
 use crate::limits::MESSAGE_OVERHEAD;
 use crate::message::framing::Framing;
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 /// One frame of the outbox.
@@ -71,12 +72,27 @@ impl Outbox {
         Some((&self.bytes[self.head..self.head + frame.len], &frame.fds))
     }
 
-    /// The first frame has left as a message of its own.
-    pub fn advance_one(&mut self) {
-        if let Some(frame) = self.frames.pop_front() {
-            self.head += frame.len;
-            self.tidy();
+    /// The first frames one by one, as many as `pieces` has room for and up to one with descriptors; how many
+    /// there are.
+    pub fn many<'a>(&'a self, pieces: &mut [IoSlice<'a>]) -> usize {
+        let mut start = self.head;
+        let mut count = 0;
+        for (frame, piece) in self.frames.iter().zip(pieces) {
+            if !frame.fds.is_empty() {
+                break;
+            }
+            *piece = IoSlice::new(&self.bytes[start..start + frame.len]);
+            start += frame.len;
+            count += 1;
         }
+        count
+    }
+
+    /// The first frames have left, each as a message of its own.
+    pub fn advance_by(&mut self, count: usize) {
+        let gone = self.frames.drain(..count);
+        self.head += gone.map(|frame| frame.len).sum::<usize>();
+        self.tidy();
     }
 
     /// The kernel has taken `n` bytes; how many frames are complete by that.

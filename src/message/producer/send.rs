@@ -1,13 +1,17 @@
 //! Sending: on the caller's thread as long as nothing waits, through the queue otherwise.
 
-use super::link::Sent;
+use super::link::{Sent, is_end};
 use super::{Overflow, Producer, State};
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits;
 use crate::runtime::context;
 use crate::runtime::gate::deadline_after;
 use crate::socket::Kind;
-use std::os::fd::OwnedFd;
+use crate::socket::packet::{self, PACKETS};
+use rustix::io::Errno;
+use std::io::IoSlice;
+use std::iter::Peekable;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,23 +68,23 @@ impl Producer {
                 Sent::Part(n) => written = n,
             }
         }
-        if written > 0 {
-            // Part of it is on its way: the rest must follow, whatever the queue's limit.
-            state.outbox.push(self.wire, payload, fds, written);
-            self.wake(state);
-            return Ok(());
-        }
-        match self.make_room(state, payload.len(), patience)? {
-            Some(mut state) => {
-                let first = state.outbox.is_empty();
-                state.outbox.push(self.wire, payload, fds, 0);
-                if first {
-                    self.wake(state);
-                }
-                Ok(())
+        // Of what is partly on its way the rest must follow, whatever the queue's limit.
+        if written == 0 {
+            match self.make_room(state, payload.len(), patience)? {
+                Some(again) => state = again,
+                // Dropped, and counted.
+                None => return Ok(()),
             }
-            // Dropped, and counted.
-            None => Ok(()),
+        }
+        self.enqueue(&mut state, payload, fds, written);
+        Ok(())
+    }
+
+    fn enqueue(&self, state: &mut State, payload: &[u8], fds: Vec<OwnedFd>, written: usize) {
+        let first = state.outbox.is_empty();
+        state.outbox.push(self.wire, payload, fds, written);
+        if first {
+            self.wake(state);
         }
     }
 
@@ -101,12 +105,7 @@ impl Producer {
             let result = if self.wire.framing.is_some() {
                 self.send_gathered(&mut messages, &mut done, patience)
             } else {
-                let payload = messages.next().expect("peeked");
-                let sent = self
-                    .check_message(payload, 0)
-                    .and_then(|()| self.put(payload, Vec::new(), patience));
-                done += usize::from(sent.is_ok());
-                sent
+                self.send_packets(&mut messages, &mut done, patience)
             };
             if let Err(error) = result {
                 return (done, Err(error));
@@ -115,10 +114,10 @@ impl Producer {
         (done, Ok(()))
     }
 
-    /// One system call's worth of a batch.
+    /// One system call's worth of a batch, on a stream.
     fn send_gathered<'a>(
         &self,
-        messages: &mut std::iter::Peekable<impl Iterator<Item = &'a [u8]>>,
+        messages: &mut Peekable<impl Iterator<Item = &'a [u8]>>,
         done: &mut usize,
         patience: Patience,
     ) -> Result<()> {
@@ -130,7 +129,7 @@ impl Producer {
         let mut gathered = 0;
         while let Some(payload) = messages.peek() {
             if let Err(error) = self.check_message(payload, 0) {
-                self.push_out(state);
+                self.push_out(&mut state);
                 return Err(error);
             }
             let len = payload.len();
@@ -158,14 +157,85 @@ impl Producer {
                 break;
             }
         }
-        self.push_out(state);
+        self.push_out(&mut state);
+        Ok(())
+    }
+
+    /// One system call's worth of a batch, on a socket that keeps messages apart.
+    fn send_packets<'a>(
+        &self,
+        messages: &mut Peekable<impl Iterator<Item = &'a [u8]>>,
+        done: &mut usize,
+        patience: Patience,
+    ) -> Result<()> {
+        let mut pieces = [IoSlice::new(&[]); PACKETS];
+        let mut count = 0;
+        let mut refused = Ok(());
+        while count < PACKETS
+            && let Some(payload) = messages.peek()
+        {
+            refused = self.check_message(payload, 0);
+            if refused.is_err() {
+                break;
+            }
+            pieces[count] = IoSlice::new(payload);
+            count += 1;
+            messages.next();
+        }
+        self.put_packets(&pieces[..count], done, patience)?;
+        refused
+    }
+
+    /// As far as the socket takes them at once; the rest goes into the queue.
+    fn put_packets(
+        &self,
+        pieces: &[IoSlice<'_>],
+        done: &mut usize,
+        patience: Patience,
+    ) -> Result<()> {
+        let mut state = self.state();
+        self.check_open(&state)?;
+        let mut sent = 0;
+        let mut broken = 0;
+        while sent < pieces.len() && state.outbox.is_empty() && broken < 2 {
+            self.ensure_link(&mut state)?;
+            let Some(link) = state.link.clone() else {
+                break;
+            };
+            match packet::send_many(link.as_fd(), &pieces[sent..]) {
+                Ok(n) => {
+                    state.wrote(n as u64);
+                    sent += n;
+                    *done += n;
+                }
+                Err(Errno::AGAIN | Errno::NOBUFS) => break,
+                Err(Errno::MSGSIZE) => return Err(self.too_large(pieces[sent].len())),
+                // A receiver that was restarted shows only in a failed send.
+                Err(errno) if is_end(errno) => {
+                    state.disconnected(errno);
+                    broken += 1;
+                }
+                Err(errno) => return Err(self.cannot_send(errno)),
+            }
+        }
+        for piece in &pieces[sent..] {
+            match self.make_room(state, piece.len(), patience)? {
+                Some(again) => {
+                    state = again;
+                    self.enqueue(&mut state, piece, Vec::new(), 0);
+                }
+                // Dropped, and counted.
+                None => state = self.state(),
+            }
+            *done += 1;
+        }
         Ok(())
     }
 
     /// Writes what waits as far as the socket takes it; the task does the rest.
-    fn push_out(&self, mut state: MutexGuard<'_, State>) {
+    fn push_out(&self, state: &mut State) {
         if state.link.is_some() {
-            self.write_out(&mut state);
+            self.write_out(state);
         }
         if !state.outbox.is_empty() {
             self.wake(state);
@@ -261,23 +331,20 @@ impl Producer {
     /// Waits for a change.
     fn wait<'a>(
         &'a self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         patience: Patience,
     ) -> Result<MutexGuard<'a, State>> {
-        let left = patience
-            .deadline
-            .map(|d| d.saturating_duration_since(Instant::now()));
-        match left {
-            None => Ok(self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner)),
-            Some(left) if left.is_zero() => Err(self.full(patience.status())),
-            Some(left) => {
-                let waited = self.changed.wait_timeout(state, left);
-                Ok(waited.unwrap_or_else(PoisonError::into_inner).0)
-            }
+        let left = patience.deadline.map_or(Duration::MAX, |d| {
+            d.saturating_duration_since(Instant::now())
+        });
+        if left.is_zero() {
+            return Err(self.full(patience.status()));
         }
+        state.blocked += 1;
+        let waited = self.room.wait_timeout(state, left.min(limits::A_DAY));
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.blocked -= 1;
+        Ok(state)
     }
 
     fn full(&self, status: Status) -> Error {

@@ -250,9 +250,15 @@ impl Connection {
         let (fd, source) = (self.fd.as_fd(), &self.source);
         let mut packets = self.shard.packets();
         let counters = &self.shard.receiver().counters;
+        let got = match packets.receive(fd) {
+            Ok(0) | Err(Errno::CONNRESET) => return Step::End(Reason::Closed),
+            Ok(got) => got,
+            Err(Errno::AGAIN) => return Step::Empty,
+            Err(_) => return Step::End(Reason::Error),
+        };
         let mut ended = false;
-        let got = reserved.append(source, |appending| {
-            packets.receive(fd, |packet| {
+        reserved.append(source, |appending| {
+            packets.each(|packet| {
                 if packet.fds_lost {
                     counters.fds_refused.fetch_add(1, Ordering::Relaxed);
                 }
@@ -265,15 +271,14 @@ impl Connection {
                 } else {
                     append_packet(appending, packet.data, packet.fds);
                 }
-            })
+            });
         });
-        match got {
-            Ok(_) if ended => Step::End(Reason::Closed),
-            Ok(0) => Step::End(Reason::Closed),
-            Ok(_) => Step::More,
-            Err(Errno::AGAIN) => Step::Empty,
-            Err(Errno::CONNRESET) => Step::End(Reason::Closed),
-            Err(_) => Step::End(Reason::Error),
+        if ended {
+            Step::End(Reason::Closed)
+        } else if got < packets.count() {
+            Step::Empty
+        } else {
+            Step::More
         }
     }
 

@@ -65,13 +65,23 @@ impl Reader {
     /// `Some(true)` when there may be more, `None` when the end came while it waited for room.
     async fn read(&mut self, shard: &Rc<Shard>, listener: &Listener) -> Option<bool> {
         let receiver = shard.receiver();
-        let all = self.source(shard, None);
+        let all = find(shard, &mut self.senders, None);
         let reserved = shard.room(&all, false).await?;
         let (packets, senders) = (&mut self.packets, &mut self.senders);
         let config = &receiver.config;
         let counters = &receiver.counters;
-        let got = reserved.append(&all, |appending| {
-            packets.receive(listener.fd(), |packet| {
+        let got = match packets.receive(listener.fd()) {
+            Ok(got) => got,
+            Err(Errno::AGAIN) => return Some(false),
+            Err(error) => {
+                receiver.runtime.log().write(Level::Warn, || {
+                    format!("{}: {error}", listener.address().display())
+                });
+                return Some(false);
+            }
+        };
+        reserved.append(&all, |appending| {
+            packets.each(|packet| {
                 let source = find(shard, senders, packet.sender);
                 appending.from(&source);
                 if packet.truncated {
@@ -84,23 +94,10 @@ impl Reader {
                 } else {
                     append_packet(appending, packet.data, packet.fds);
                 }
-            })
+            });
         });
-        match got {
-            Ok(0) => Some(false),
-            Ok(_) => Some(true),
-            Err(Errno::AGAIN) => Some(false),
-            Err(error) => {
-                receiver.runtime.log().write(Level::Warn, || {
-                    format!("{}: {error}", listener.address().display())
-                });
-                Some(false)
-            }
-        }
-    }
-
-    fn source(&mut self, shard: &Rc<Shard>, sender: Option<Peer>) -> Arc<Source> {
-        find(shard, &mut self.senders, sender)
+        // Fewer than asked for: no more were there.
+        Some(got == packets.count())
     }
 }
 
