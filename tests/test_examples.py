@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import http.server
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ import urllib.parse
 import warnings
 
 import pytest
-from conftest import DEADLINE, ROOT, Daemon, example, run, tool, wait_until
+from conftest import DEADLINE, ROOT, Daemon, children, example, run, tool, wait_until
 
 PROGRAMS = {
     "httpd",
@@ -45,6 +46,12 @@ PROGRAMS = {
     "log_collector",
     "statsd_sink",
     "fd_pass",
+    "loop_epoll",
+    "loop_libevent",
+    "loop_libuv",
+    "loop_glib",
+    "loop_sd_event",
+    "embed_in_daemon",
 }
 DELIVERIES = ["pool", "inline", "queue"]
 
@@ -836,12 +843,23 @@ def test_proxy_drains(sockdir):
             server.wait(status=0)
 
 
-# ---- loop_poll ----
+# ---- loop_* ----
+
+LOOPS = ["poll", "epoll", "libevent", "libuv", "glib", "sd_event"]
 
 
-def test_loop_poll(sockdir):
+def callbacks(server):
+    """How many callbacks ran; each of them on the loop's thread."""
+    line = server.wait_line("callbacks")
+    match = re.fullmatch(r"(\d+) callbacks, 0 of them not on the loop's thread", line)
+    assert match, line
+    return int(match[1])
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_loop(loop, sockdir):
     path = sockdir / "loop.sock"
-    with serve("loop_poll", path) as server:
+    with serve(f"loop_{loop}", path) as server:
         assert server.wait_line("my own answer") == "my own answer: 200 request number 1"
         assert curl(path, "http://localhost/any") == "request number 2\n"
         done = run(example("many_calls"), path, "1000", "10")
@@ -849,13 +867,151 @@ def test_loop_poll(sockdir):
         assert ask(path)[2] == b"request number 1003\n"
         server.send(signal.SIGINT)
         server.wait(status=0)
+        # The requests, one answer, one end.
+        assert callbacks(server) == 1003 + 1 + 1
     assert not path.exists()
 
 
-def test_loop_poll_ends_at_once(sockdir):
+@pytest.mark.parametrize("loop", LOOPS)
+def test_loop_ends_at_once(loop, sockdir):
     """SIGTERM right after the start, while it calls itself."""
-    for i in range(20):
-        serve("loop_poll", sockdir / f"{i}.sock").stop(status=0)
+    for i in range(20 if loop == "poll" else 5):
+        serve(f"loop_{loop}", sockdir / f"{i}.sock").stop(status=0)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_loop_under_valgrind(loop, sockdir):
+    path = sockdir / "loop.sock"
+    valgrind = [tool("valgrind"), "--quiet", "--fair-sched=yes", "--leak-check=full"]
+    valgrind += ["--errors-for-leak-kinds=definite", "--error-exitcode=9"]
+    argv = [*valgrind, example(f"loop_{loop}"), path]
+    with Daemon(*argv, ready=f"listening on {path}", deadline=60) as server:
+        server.wait_line("my own answer: 200")
+        for number in range(2, 12):
+            assert ask(path)[2] == f"request number {number}\n".encode()
+        server.send(signal.SIGTERM)
+        server.wait(status=0, deadline=60)
+        assert callbacks(server) == 11 + 1 + 1
+
+
+def test_loop_libuv_under_load(sockdir):
+    """50,000 requests of somebody else's client, all callbacks on one thread."""
+    path = sockdir / "loop.sock"
+    with serve("loop_libuv", path) as server:
+        server.wait_line("my own answer")
+        load = [tool("h2load"), "--h1", "-n", "50000", "-c", "16", "-B", f"unix:{path}"]
+        done = run(*load, "http://localhost/", timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "50000 done, 50000 succeeded, 0 failed, 0 errored" in done.stdout, done.stdout
+        server.send(signal.SIGTERM)
+        server.wait(status=0)
+        assert callbacks(server) == 50001 + 1 + 1
+
+
+# ---- embed_in_daemon ----
+
+
+class Notified:
+    """What a service manager hears by NOTIFY_SOCKET."""
+
+    def __init__(self, sockdir):
+        self.path = sockdir / "notify.sock"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.settimeout(DEADLINE)
+        self.socket.bind(str(self.path))
+        self.env = dict(os.environ, NOTIFY_SOCKET=str(self.path))
+
+    def next(self):
+        return self.socket.recv(4096).decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+def status_of(path):
+    status, _, body = ask(path, "/status")
+    assert status == 200
+    return json.loads(body)
+
+
+def test_embed_in_daemon(sockdir):
+    path, pidfile, config = (sockdir / name for name in ("control.sock", "pid", "config"))
+    config.write_text("interval=20\n")
+    argv = [example("embed_in_daemon"), path, pidfile, config, "--foreground"]
+    with Notified(sockdir) as manager:
+        with Daemon(*argv, ready=f"listening on {path}", env=manager.env) as server:
+            assert manager.next() == "READY=1"
+            status = status_of(path)
+            assert status["pid"] == server.process.pid == int(pidfile.read_text())
+            assert (status["interval"], status["reloads"]) == (20, 0)
+            assert status["log_level"] == "info"
+            # It goes on beating beside the API.
+            wait_until(lambda: status_of(path)["beats"] > status["beats"] + 3, what="beats")
+
+            config.write_text("interval=30\n")
+            assert ask(path, "/reload", "POST")[0] == 200
+            assert [manager.next(), manager.next()] == ["RELOADING=1", "READY=1"]
+            assert status_of(path)["interval"] == 30
+            config.write_text("interval=40\n")
+            server.send(signal.SIGHUP)
+            wait_until(lambda: status_of(path)["interval"] == 40, what="the reload")
+            assert [manager.next(), manager.next()] == ["RELOADING=1", "READY=1"]
+            config.write_text("interval=never\n")
+            assert ask(path, "/reload", "POST")[0] == 500
+            assert (status_of(path)["interval"], status_of(path)["reloads"]) == (40, 2)
+            assert [manager.next(), manager.next()] == ["RELOADING=1", "READY=1"]
+
+            assert ask(path, "/log-level", "PUT", b"loud")[0] == 400
+            assert ask(path, "/log-level", "PUT", b"debug")[0] == 200
+            assert status_of(path)["log_level"] == "debug"
+            server.wait_line("debug: beat")
+            assert ask(path, "/status", "POST")[0] == 405
+
+            config.write_text("interval=40\n")
+            second = run(*argv[:1], sockdir / "other.sock", *argv[2:])
+            assert second.returncode == 1 and "another daemon runs" in second.stderr
+            server.send(signal.SIGTERM)
+            server.wait(status=0)
+            assert manager.next() == "STOPPING=1"
+    assert not path.exists() and not pidfile.exists()
+
+
+def test_embed_in_daemon_in_the_background(sockdir):
+    path, pidfile, config = (sockdir / name for name in ("control.sock", "pid", "config"))
+    config.write_text("interval=20\n")
+    argv = [example("embed_in_daemon"), path, pidfile, config]
+    before = children()
+    # The daemon keeps its stderr: a pipe would not end before it.
+    done = run(*argv, stderr=subprocess.DEVNULL)
+    assert done.returncode == 0
+    pid = int(pidfile.read_text())
+    try:
+        # When the parent has ended, the API is there.
+        assert status_of(path)["pid"] == pid
+        assert os.getsid(pid) != os.getsid(0) and os.getpgid(pid) != pid
+        again = run(example("embed_in_daemon"), sockdir / "other.sock", pidfile, config)
+        assert again.returncode == 1 and "another daemon runs" in again.stderr
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not pidfile.exists() and not path.exists(), what="the daemon's end")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or is_zombie(pid), what="its process")
+    # What cannot start is told by the parent.
+    path.mkdir()
+    failed = run(*argv)
+    assert failed.returncode == 1 and "control API" in failed.stderr
+    # What the forks left may have become ours.
+    for orphan in children() - before:
+        os.waitpid(orphan, 0)
+
+
+def is_zombie(pid):
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/stat") as stat_file:
+            return stat_file.read().rpartition(")")[2].split()[0] == "Z"
+    return True
 
 
 # ---- many_calls ----
