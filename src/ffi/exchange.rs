@@ -157,6 +157,8 @@ pub unsafe extern "C" fn hysock_exchange_answer(
 ///
 /// It outlives its server; an answer then gives HYSOCK_E_SHUT_DOWN. An exchange that was answered
 /// already may be kept too, to go on reading the request.
+/// One whose client has left counts among the requests at work until it is freed
+/// (hysock_server_config_set_max_requests()): hysock_exchange_on_gone() says when.
 ///
 /// Thread: the handler's.
 /// Owns: free it with hysock_exchange_free().
