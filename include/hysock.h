@@ -3763,6 +3763,35 @@ hysock_status hysock_receiver_config_set_events(hysock_receiver_config *config, 
 hysock_status hysock_receiver_config_set_fds(hysock_receiver_config *config, bool on);
 
 /**
+ * Set whether messages may come as sealed memory (memfd_create(2)) or not, the default. Each is one
+ * descriptor, which is mapped for reading and not copied; it is flagged HYSOCK_MESSAGE_MAPPED, counts in the
+ * budgets with its length, and is unmapped with its batch.
+ *
+ * The memory must be sealed against writing, growing and shrinking, and hold 1 byte to the longest message.
+ * In U32BE and U32LE framing the length is followed by one byte as with descriptors, here 255, and by no
+ * payload; both sides must be set alike, and a producer whose memory is not as it must be is disconnected.
+ * SEQPACKET and datagrams have an empty message with the one descriptor, as systemd-journald takes it; one
+ * that is not as it must be is passed over and counted.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_memfd(hysock_receiver_config *config,
+                                               bool on);
+
+/**
+ * Set what becomes of datagrams and packets that are longer than the longest message: passed over, the
+ * default, or their beginning is handed over, flagged HYSOCK_MESSAGE_TRUNCATED. Both are counted.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_receiver_config_set_truncated(hysock_receiver_config *config,
+                                                   bool on);
+
+/**
  * Free a config. What was made with it keeps its values.
  *
  * Thread: any.
@@ -4014,8 +4043,17 @@ int32_t hysock_receiver_add_activated(hysock_receiver *receiver,
 /** The last line of a stream, without its delimiter. */
 #define HYSOCK_MESSAGE_PARTIAL 1
 
+/**
+ * A datagram or packet that was longer than the limit: its beginning. See
+ * hysock_receiver_config_set_truncated().
+ */
+#define HYSOCK_MESSAGE_TRUNCATED 2
+
 /** It came with descriptors: hysock_batch_take_fd(). */
 #define HYSOCK_MESSAGE_FDS 4
+
+/** It came as sealed memory: see hysock_receiver_config_set_memfd(). */
+#define HYSOCK_MESSAGE_MAPPED 8
 
 /** No message: a producer has connected. See hysock_receiver_config_set_events(). */
 #define HYSOCK_MESSAGE_CONNECTED 256
@@ -4276,6 +4314,20 @@ hysock_status hysock_producer_config_set_overflow(hysock_producer_config *config
  * Since: 0.1
  */
 hysock_status hysock_producer_config_set_fds(hysock_producer_config *config, bool on);
+
+/**
+ * Set from how many bytes on a message goes as sealed memory, of which the receiver needs no copy: 1 to
+ * 1 GiB, or HYSOCK_UNLIMITED, the default, for none. It pays from some 100 KiB on, and it lets messages
+ * through SEQPACKET and datagram sockets that are longer than those take. The receiver must have it on:
+ * hysock_receiver_config_set_memfd(). A message with descriptors of its own never goes so, nor one for which
+ * no memory or descriptor is to be had.
+ *
+ * Thread: any.
+ * Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+hysock_status hysock_producer_config_set_memfd(hysock_producer_config *config,
+                                               uint64_t from_bytes);
 
 /**
  * Free a config. What was made with it keeps its values.

@@ -86,6 +86,8 @@ limits! {
     RECEIVER_FRAME_TIMEOUT = "hysock_receiver_config_set_frame_timeout", "milliseconds", 30_000, 1, MAX_MS, true;
 
     PRODUCER_MAX_MESSAGE = "hysock_producer_config_set_max_message", "bytes", MIB, 1, 1024 * MIB, false;
+    /// The default is that none goes so.
+    PRODUCER_MEMFD = "hysock_producer_config_set_memfd", "bytes", UNLIMITED, 1, 1024 * MIB, true;
     PRODUCER_MAX_QUEUE = "hysock_producer_config_set_max_queue", "bytes", MIB, 1, u64::MAX / 4, false;
 
     CALL_TIMEOUT = "hysock_call_set_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;

@@ -29,8 +29,13 @@ pub struct hysock_batch {
 
 /// The last line of a stream, without its delimiter.
 pub const HYSOCK_MESSAGE_PARTIAL: u32 = 1;
+/// A datagram or packet that was longer than the limit: its beginning. See
+/// hysock_receiver_config_set_truncated().
+pub const HYSOCK_MESSAGE_TRUNCATED: u32 = 2;
 /// It came with descriptors: hysock_batch_take_fd().
 pub const HYSOCK_MESSAGE_FDS: u32 = 4;
+/// It came as sealed memory: see hysock_receiver_config_set_memfd().
+pub const HYSOCK_MESSAGE_MAPPED: u32 = 8;
 /// No message: a producer has connected. See hysock_receiver_config_set_events().
 pub const HYSOCK_MESSAGE_CONNECTED: u32 = 256;
 /// No message: a producer is gone; `sequence` is one of HYSOCK_GONE_*. After HYSOCK_GONE_OVERSIZE the
@@ -39,7 +44,9 @@ pub const HYSOCK_MESSAGE_DISCONNECTED: u32 = 512;
 
 const _: () = assert!(
     HYSOCK_MESSAGE_PARTIAL == flags::PARTIAL
+        && HYSOCK_MESSAGE_TRUNCATED == flags::TRUNCATED
         && HYSOCK_MESSAGE_FDS == flags::FDS
+        && HYSOCK_MESSAGE_MAPPED == flags::MAPPED
         && HYSOCK_MESSAGE_CONNECTED == flags::CONNECTED
         && HYSOCK_MESSAGE_DISCONNECTED == flags::DISCONNECTED
 );

@@ -146,6 +146,26 @@ pub extern "C" fn hysock_producer_config_set_fds(
     })
 }
 
+/// Set from how many bytes on a message goes as sealed memory, of which the receiver needs no copy: 1 to
+/// 1 GiB, or HYSOCK_UNLIMITED, the default, for none. It pays from some 100 KiB on, and it lets messages
+/// through SEQPACKET and datagram sockets that are longer than those take. The receiver must have it on:
+/// hysock_receiver_config_set_memfd(). A message with descriptors of its own never goes so, nor one for which
+/// no memory or descriptor is to be had.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_producer_config_set_memfd(
+    config: *mut hysock_producer_config,
+    from_bytes: u64,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.memfd = limits::PRODUCER_MEMFD.count(from_bytes)?;
+        Ok(())
+    })
+}
+
 /// Free a config. What was made with it keeps its values.
 ///
 /// Thread: any.

@@ -322,6 +322,47 @@ pub extern "C" fn hysock_receiver_config_set_fds(
     })
 }
 
+/// Set whether messages may come as sealed memory (memfd_create(2)) or not, the default. Each is one
+/// descriptor, which is mapped for reading and not copied; it is flagged HYSOCK_MESSAGE_MAPPED, counts in the
+/// budgets with its length, and is unmapped with its batch.
+///
+/// The memory must be sealed against writing, growing and shrinking, and hold 1 byte to the longest message.
+/// In U32BE and U32LE framing the length is followed by one byte as with descriptors, here 255, and by no
+/// payload; both sides must be set alike, and a producer whose memory is not as it must be is disconnected.
+/// SEQPACKET and datagrams have an empty message with the one descriptor, as systemd-journald takes it; one
+/// that is not as it must be is passed over and counted.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_receiver_config_set_memfd(
+    config: *mut hysock_receiver_config,
+    on: bool,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.memfd = on;
+        Ok(())
+    })
+}
+
+/// Set what becomes of datagrams and packets that are longer than the longest message: passed over, the
+/// default, or their beginning is handed over, flagged HYSOCK_MESSAGE_TRUNCATED. Both are counted.
+///
+/// Thread: any.
+/// Errors: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn hysock_receiver_config_set_truncated(
+    config: *mut hysock_receiver_config,
+    on: bool,
+) -> hysock_status {
+    config::set(config, |config| {
+        config.truncated = on;
+        Ok(())
+    })
+}
+
 /// Free a config. What was made with it keeps its values.
 ///
 /// Thread: any.

@@ -2,6 +2,7 @@
 
 use super::funnel::{Funnel, charge};
 use super::source::Source;
+use crate::socket::memfd::Mapped;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,9 +27,24 @@ pub struct Content {
     first: usize,
     sources: Vec<Arc<Source>>,
     fds: Vec<(usize, Vec<OwnedFd>)>,
+    /// Where the bytes of its only message are, instead of in `data`.
+    mapped: Option<Mapped>,
 }
 
 impl Content {
+    /// One message that is mapped.
+    pub fn of_mapped(source: &Arc<Source>, mapped: Mapped, flags: u32, sequence: u64) -> Content {
+        let mut content = Content::of(source, Vec::new(), flags, sequence);
+        content.entries[0].len = mapped.len();
+        content.mapped = Some(mapped);
+        content
+    }
+
+    fn bytes(&self, entry: &Entry) -> &[u8] {
+        let all = self.mapped.as_deref().unwrap_or(&self.data);
+        &all[entry.offset..entry.offset + entry.len]
+    }
+
     /// One message that has memory of its own.
     pub fn of(source: &Arc<Source>, data: Vec<u8>, flags: u32, sequence: u64) -> Content {
         let entry = Entry {
@@ -87,7 +103,9 @@ impl Content {
     }
 
     pub fn has_room(&self, len: usize, most: usize) -> bool {
-        self.data.len() + len <= most && self.sources.len() < u32::MAX as usize
+        self.mapped.is_none()
+            && self.data.len() + len <= most
+            && self.sources.len() < u32::MAX as usize
     }
 
     /// Whether most of its memory is unused: a holder would keep far more than it was charged for.
@@ -111,8 +129,7 @@ impl Content {
         };
         for entry in entries {
             let source = &self.sources[entry.source as usize];
-            let data = &self.data[entry.offset..entry.offset + entry.len];
-            content.push(source, data, entry.flags, entry.sequence);
+            content.push(source, self.bytes(entry), entry.flags, entry.sequence);
         }
         while self
             .fds
@@ -145,6 +162,7 @@ impl Content {
         self.entries.clear();
         self.sources.clear();
         self.fds.clear();
+        self.mapped = None;
         self.first = 0;
     }
 
@@ -184,11 +202,7 @@ impl Batch {
         let content = self.content();
         for entry in &content.entries[content.first..] {
             let source = &content.sources[entry.source as usize];
-            f(
-                entry,
-                source,
-                &content.data[entry.offset..entry.offset + entry.len],
-            );
+            f(entry, source, content.bytes(entry));
         }
     }
 

@@ -64,9 +64,15 @@ pub trait Sink {
     fn slice(&mut self, payload: &[u8], fds: usize);
     /// One whole message that came in pieces.
     fn owned(&mut self, payload: Vec<u8>, fds: usize);
+    /// One whole message of `len` bytes, which are in memory that a descriptor stands for.
+    fn sealed(&mut self, len: usize);
     /// A line beyond the limit, which is skipped up to its delimiter.
     fn skipped(&mut self);
 }
+
+/// In the place of the number of descriptors: one, for sealed memory that holds the payload; none of it is in
+/// the stream.
+pub const SEALED: usize = 255;
 
 /// A length beyond the limit: nothing on this stream can be trusted any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +181,10 @@ impl Decoder {
                         first.extend_from_slice(&bytes[..more]);
                         Oversize { first }
                     })?;
+                    if fds == SEALED {
+                        sink.sealed(len);
+                        continue;
+                    }
                     // The usual case first: the payload is there too.
                     if let Some((payload, rest)) = bytes.split_at_checked(len) {
                         sink.slice(payload, fds);

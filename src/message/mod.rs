@@ -21,8 +21,12 @@ pub use source::Source;
 pub mod flags {
     /// A last line without its delimiter.
     pub const PARTIAL: u32 = 1;
+    /// A packet of which only the beginning is there.
+    pub const TRUNCATED: u32 = 2;
     /// It came with descriptors.
     pub const FDS: u32 = 4;
+    /// It came as sealed memory.
+    pub const MAPPED: u32 = 8;
     /// No message: a producer has connected.
     pub const CONNECTED: u32 = 0x100;
     /// No message: a producer is gone, `sequence` says why.

@@ -6,6 +6,7 @@ pub mod address;
 pub mod connect;
 pub mod listener;
 mod lock;
+pub mod memfd;
 pub mod packet;
 pub mod peer;
 mod pinned;

@@ -359,6 +359,8 @@ FN(rv_batch, hysock_receiver_config, hysock_receiver_config_set_max_batch(h, 1))
 FN(rv_frame, hysock_receiver_config, hysock_receiver_config_set_frame_timeout(h, 1))
 FN(rv_events, hysock_receiver_config, hysock_receiver_config_set_events(h, true))
 FN(rv_fds, hysock_receiver_config, hysock_receiver_config_set_fds(h, true))
+FN(rv_memfd, hysock_receiver_config, hysock_receiver_config_set_memfd(h, true))
+FN(rv_trunc, hysock_receiver_config, hysock_receiver_config_set_truncated(h, true))
 FREE(rv_free, hysock_receiver_config)
 static hysock_status r_recv(void *handle) {
     hysock_batch *batch;
@@ -414,6 +416,7 @@ FN(pc_message, hysock_producer_config, hysock_producer_config_set_max_message(h,
 FN(pc_queue, hysock_producer_config, hysock_producer_config_set_max_queue(h, 1))
 FN(pc_over, hysock_producer_config, hysock_producer_config_set_overflow(h, HYSOCK_OVERFLOW_BLOCK))
 FN(pc_fds, hysock_producer_config, hysock_producer_config_set_fds(h, true))
+FN(pc_memfd, hysock_producer_config, hysock_producer_config_set_memfd(h, 1))
 FREE(pc_free, hysock_producer_config)
 static hysock_status p_batch(void *handle) {
     hysock_slice slice = {"x", 1};
@@ -621,6 +624,8 @@ static const function functions[] = {
     S(rv_frame, RECEIVER_CONFIG),
     S(rv_events, RECEIVER_CONFIG),
     S(rv_fds, RECEIVER_CONFIG),
+    S(rv_memfd, RECEIVER_CONFIG),
+    S(rv_trunc, RECEIVER_CONFIG),
     N(rv_free, RECEIVER_CONFIG),
     S(r_recv, RECEIVER),
     S(r_stats, RECEIVER),
@@ -649,6 +654,7 @@ static const function functions[] = {
     S(pc_queue, PRODUCER_CONFIG),
     S(pc_over, PRODUCER_CONFIG),
     S(pc_fds, PRODUCER_CONFIG),
+    S(pc_memfd, PRODUCER_CONFIG),
     N(pc_free, PRODUCER_CONFIG),
     S(p_batch, PRODUCER),
     S(p_sendv, PRODUCER),

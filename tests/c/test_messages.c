@@ -414,6 +414,126 @@ static void unwanted_descriptors(host *h) {
     stop(receiver, 1000);
 }
 
+/* The next message, whole. */
+static hysock_batch *next_message(hysock_receiver *receiver, const hysock_message **message) {
+    hysock_batch *batch;
+    size_t count;
+    CHECK_OK(hysock_receiver_recv(receiver, 1, SOON, &batch, ERR));
+    *message = hysock_batch_messages(batch, &count);
+    CHECK_INT(count, 1);
+    return batch;
+}
+
+/* Large messages as sealed memory: no copy, whatever the socket takes, in order with the others. */
+static void sealed(host *h, int32_t framing) {
+    enum { LARGE = 600000 };
+    const hysock_message *message;
+    hysock_receiver_config *rc = hysock_receiver_config_new();
+    CHECK_OK(hysock_receiver_config_set_framing(rc, framing));
+    CHECK_OK(hysock_receiver_config_set_memfd(rc, true));
+    hysock_receiver *receiver = receive(h, rc, NULL);
+    hysock_producer_config *pc = hysock_producer_config_new();
+    CHECK_OK(hysock_producer_config_set_framing(pc, framing));
+    CHECK_STATUS(hysock_producer_config_set_memfd(pc, 0), HYSOCK_E_INVALID_ARGUMENT);
+    hysock_producer_config_free(pc);
+    pc = hysock_producer_config_new();
+    CHECK_OK(hysock_producer_config_set_framing(pc, framing));
+    CHECK_OK(hysock_producer_config_set_memfd(pc, 1000));
+    hysock_producer *producer = produce(h, pc);
+    char *large = malloc(LARGE);
+    CHECK(large != NULL);
+    memset(large, 'l', LARGE);
+    hysock_slice slices[4] = {{"small", 5}, {large, LARGE}, {large, 999}, {large, 1000}};
+    size_t sent;
+    CHECK_OK(hysock_producer_send_batch(producer, slices, 4, SOON, &sent, ERR));
+    CHECK_INT(sent, 4);
+    for (size_t i = 0; i < 4; i++) {
+        hysock_batch *batch = next_message(receiver, &message);
+        CHECK_INT(message->sequence, i);
+        CHECK_INT(message->len, slices[i].len);
+        CHECK(memcmp(message->data, slices[i].data, slices[i].len) == 0);
+        CHECK_INT(message->flags, slices[i].len >= 1000 ? HYSOCK_MESSAGE_MAPPED : 0);
+        CHECK(counts_of(receiver).held >= slices[i].len);
+        CHECK_STATUS(hysock_batch_take_fd(batch, 0), HYSOCK_E_WOULD_BLOCK);
+        hysock_batch_free(batch);
+    }
+    finish(producer, 4);
+    CHECK_INT(counts_of(receiver).held, 0);
+    stop(receiver, 1000);
+    free(large);
+}
+
+/* A datagram beyond the limit is passed over, or its beginning is handed over: counted either way.
+ */
+static void truncated(host *h, bool wanted) {
+    const hysock_message *message;
+    hysock_receiver_config *rc = hysock_receiver_config_new();
+    CHECK_OK(hysock_receiver_config_set_framing(rc, HYSOCK_FRAMING_DATAGRAM));
+    CHECK_OK(hysock_receiver_config_set_max_message(rc, 8));
+    CHECK_OK(hysock_receiver_config_set_truncated(rc, wanted));
+    hysock_receiver *receiver = receive(h, rc, NULL);
+    hysock_producer_config *pc = hysock_producer_config_new();
+    CHECK_OK(hysock_producer_config_set_framing(pc, HYSOCK_FRAMING_DATAGRAM));
+    hysock_producer *producer = produce(h, pc);
+    say(producer, "too long by far");
+    say(producer, "not long");
+    if (wanted) {
+        hysock_batch *first = next_message(receiver, &message);
+        CHECK(message->len == 8 && memcmp(message->data, "too long", 8) == 0);
+        CHECK_INT(message->flags, HYSOCK_MESSAGE_TRUNCATED);
+        hysock_batch_free(first);
+    }
+    hysock_batch *second = next_message(receiver, &message);
+    CHECK(message->len == 8 && memcmp(message->data, "not long", 8) == 0);
+    CHECK_INT(message->flags, 0);
+    CHECK_INT(message->sequence, 1);
+    hysock_batch_free(second);
+    CHECK_INT(counts_of(receiver).skipped, wanted ? 0 : 1);
+    CHECK_INT(counts_of(receiver).truncated, wanted ? 1 : 0);
+    finish(producer, 2);
+    stop(receiver, 1000);
+}
+
+/* A message under way that stands still ends its producer, and only that one: silence between two
+ * messages does not. */
+static void stall_inside_a_frame(host *h) {
+    const hysock_message *message;
+    raw stalled, silent;
+    hysock_receiver_config *rc = hysock_receiver_config_new();
+    CHECK_OK(hysock_receiver_config_set_frame_timeout(rc, 50));
+    CHECK_OK(hysock_receiver_config_set_events(rc, true));
+    hysock_receiver *receiver = receive(h, rc, NULL);
+    raw_open(&silent, h->path);
+    hysock_batch *batch = next_message(receiver, &message);
+    CHECK_INT(message->flags, HYSOCK_MESSAGE_CONNECTED);
+    uint64_t other = message->producer;
+    hysock_batch_free(batch);
+    raw_open(&stalled, h->path);
+    raw_send(&stalled, "\0\0\0\5hal", 7);
+    for (;;) {
+        batch = next_message(receiver, &message);
+        CHECK(message->producer != other);
+        uint32_t flags = message->flags;
+        uint64_t code = message->sequence;
+        hysock_batch_free(batch);
+        if (flags == HYSOCK_MESSAGE_DISCONNECTED) {
+            CHECK_INT(code, HYSOCK_GONE_TIMED_OUT);
+            break;
+        }
+        CHECK_INT(flags, HYSOCK_MESSAGE_CONNECTED);
+    }
+    CHECK_INT(counts_of(receiver).timed_out, 1);
+    CHECK(raw_poll(stalled.fd, POLLIN, check_ms(DEADLINE_MS)) & POLLHUP);
+    raw_close(&stalled);
+    raw_send(&silent, "\0\0\0\2ok", 6);
+    batch = next_message(receiver, &message);
+    CHECK(message->len == 2 && memcmp(message->data, "ok", 2) == 0);
+    CHECK(message->producer == other);
+    hysock_batch_free(batch);
+    raw_close(&silent);
+    stop(receiver, 1000);
+}
+
 /* In the child everything is refused and may be freed; the parent notices nothing. */
 static void forking(host *h) {
     hysock_batch *batch;
@@ -464,6 +584,13 @@ int main(int argc, char **argv) {
     descriptors(&h, HYSOCK_FRAMING_SEQPACKET);
     descriptors(&h, HYSOCK_FRAMING_DATAGRAM);
     unwanted_descriptors(&h);
+    sealed(&h, HYSOCK_FRAMING_U32BE);
+    sealed(&h, HYSOCK_FRAMING_U32LE);
+    sealed(&h, HYSOCK_FRAMING_SEQPACKET);
+    sealed(&h, HYSOCK_FRAMING_DATAGRAM);
+    truncated(&h, false);
+    truncated(&h, true);
+    stall_inside_a_frame(&h);
     forking(&h);
     host_stop(&h);
     return check_end();

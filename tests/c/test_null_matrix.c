@@ -161,6 +161,8 @@ static void configs(void) {
     REFUSED(hysock_receiver_config_set_frame_timeout(NULL, 1));
     REFUSED(hysock_receiver_config_set_events(NULL, true));
     REFUSED(hysock_receiver_config_set_fds(NULL, true));
+    REFUSED(hysock_receiver_config_set_memfd(NULL, true));
+    REFUSED(hysock_receiver_config_set_truncated(NULL, true));
     hysock_receiver_config *receiver = hysock_receiver_config_new();
     REFUSED(hysock_receiver_config_set_queue(receiver, NULL));
     REFUSED(hysock_receiver_config_set_framing(receiver, 99));
@@ -174,6 +176,7 @@ static void configs(void) {
     REFUSED(hysock_producer_config_set_max_queue(NULL, 1));
     REFUSED(hysock_producer_config_set_overflow(NULL, HYSOCK_OVERFLOW_FAIL));
     REFUSED(hysock_producer_config_set_fds(NULL, true));
+    REFUSED(hysock_producer_config_set_memfd(NULL, 1));
     hysock_producer_config *producer = hysock_producer_config_new();
     REFUSED(hysock_producer_config_set_framing(producer, 99));
     REFUSED(hysock_producer_config_set_overflow(producer, 99));

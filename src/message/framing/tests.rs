@@ -13,6 +13,9 @@ impl Sink for Found {
     fn owned(&mut self, payload: Vec<u8>, _: usize) {
         self.messages.push(payload);
     }
+    fn sealed(&mut self, len: usize) {
+        self.messages.push(format!("sealed {len}").into_bytes());
+    }
     fn skipped(&mut self) {
         self.skipped += 1;
     }
@@ -54,6 +57,20 @@ fn every_cut_gives_the_same_messages() {
                 assert_eq!(decoder.finish(), Tail::Nothing);
             }
         }
+    }
+}
+
+#[test]
+fn sealed_messages_take_nothing_of_the_stream() {
+    let bytes = b"\0\0\0\x01\0a\0\0\x01\0\xff\0\0\0\x01\x01b";
+    for step in [1, 3, bytes.len()] {
+        let mut decoder = Decoder::new(Framing::U32Be, 256, true);
+        let mut found = Found::default();
+        for piece in bytes.chunks(step) {
+            decoder.feed(piece, &mut found).unwrap();
+        }
+        assert_eq!(found.messages, [&b"a"[..], b"sealed 256", b"b"]);
+        assert!(!decoder.is_inside());
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{ARENA, Funnel, Overflow, State, charge};
 use crate::message::batch::Content;
 use crate::message::source::Source;
+use crate::socket::memfd::Mapped;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
@@ -116,6 +117,10 @@ impl Appending<'_> {
                 let content = Content::of(&self.source, bytes, flags, sequence);
                 self.state.contents.push_back(content);
             }
+            Payload::Mapped(mapped) => {
+                let content = Content::of_mapped(&self.source, mapped, flags, sequence);
+                self.state.contents.push_back(content);
+            }
             payload => {
                 let tail = self.state.tail(len);
                 tail.push(&self.source, payload.bytes(), flags, sequence);
@@ -161,6 +166,7 @@ impl Appending<'_> {
 pub enum Payload<'a> {
     Slice(&'a [u8]),
     Owned(Vec<u8>),
+    Mapped(Mapped),
 }
 
 impl Payload<'_> {
@@ -168,6 +174,7 @@ impl Payload<'_> {
         match self {
             Payload::Slice(bytes) => bytes,
             Payload::Owned(bytes) => bytes,
+            Payload::Mapped(bytes) => bytes,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The connection of a producer: made, written to, and found broken.
 
+use super::outbox::Outgoing;
 use super::{Producer, State};
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits;
@@ -40,36 +41,31 @@ impl Producer {
     }
 
     /// Sends a message past the empty queue.
-    pub(super) fn try_now(
-        &self,
-        state: &mut State,
-        payload: &[u8],
-        fds: &[OwnedFd],
-    ) -> Result<Sent> {
+    pub(super) fn try_now(&self, state: &mut State, message: &Outgoing<'_>) -> Result<Sent> {
         // Twice: a receiver that was restarted shows only in a failed send.
         for _ in 0..2 {
             self.ensure_link(state)?;
             let Some(link) = state.link.clone() else {
                 return Ok(Sent::Part(0));
             };
-            let header = self.wire.header(payload.len(), fds.len());
+            let (header, body) = (self.wire.header(message), message.body());
             let trailer = self.wire.trailer().map(|byte| [byte]);
             let header = header.as_ref().map_or(&[][..], |header| header.as_slice());
             let trailer = trailer.as_ref().map_or(&[][..], |byte| &byte[..]);
-            let whole = header.len() + payload.len() + trailer.len();
+            let whole = header.len() + body.len() + trailer.len();
             let pieces = [
                 IoSlice::new(header),
-                IoSlice::new(payload),
+                IoSlice::new(body),
                 IoSlice::new(trailer),
             ];
-            match packet::send(link.as_fd(), &pieces, fds) {
+            match packet::send(link.as_fd(), &pieces, &message.fds) {
                 Ok(n) if n == whole => {
                     state.wrote(1);
                     return Ok(Sent::Whole);
                 }
                 Ok(n) => return Ok(Sent::Part(n)),
                 Err(Errno::AGAIN | Errno::NOBUFS) => return Ok(Sent::Part(0)),
-                Err(Errno::MSGSIZE) => return Err(self.too_large(payload.len())),
+                Err(Errno::MSGSIZE) => return Err(self.too_large(body.len())),
                 Err(errno) if is_end(errno) => state.disconnected(errno),
                 Err(errno) => return Err(self.cannot_send(errno)),
             }

@@ -54,6 +54,8 @@ pub struct Config {
     pub overflow: Overflow,
     /// Messages may carry descriptors.
     pub fds: bool,
+    /// Messages of at least so many bytes go as sealed memory.
+    pub memfd: u64,
 }
 
 impl Default for Config {
@@ -65,6 +67,7 @@ impl Default for Config {
             max_queue: limits::PRODUCER_MAX_QUEUE.default,
             overflow: Overflow::default(),
             fds: false,
+            memfd: limits::PRODUCER_MEMFD.default,
         }
     }
 }
@@ -136,9 +139,10 @@ impl Producer {
         config: &Config,
     ) -> Result<Arc<Producer>> {
         runtime.check_running()?;
-        if config.fds && config.kind == Kind::Stream && config.framing.header(0).is_none() {
+        let fds = config.fds || config.memfd != limits::UNLIMITED;
+        if fds && config.kind == Kind::Stream && config.framing.header(0).is_none() {
             return Err(Error::argument(
-                "descriptors go with messages that have a length: U32BE, U32LE, SEQPACKET or DATAGRAM",
+                "descriptors and sealed memory go with messages that have a length: U32BE, U32LE, SEQPACKET or DATAGRAM",
             ));
         }
         let producer = Arc::new(Producer {
@@ -148,7 +152,7 @@ impl Producer {
             config: config.clone(),
             wire: Wire {
                 framing: (config.kind == Kind::Stream).then_some(config.framing),
-                counts_fds: config.fds && config.kind == Kind::Stream,
+                counts_fds: fds && config.kind == Kind::Stream,
             },
             state: Mutex::new(State {
                 link: None,

@@ -1,7 +1,7 @@
 //! Frames that wait for the receiver, one after another as they go over the wire.
 
 use crate::limits::MESSAGE_OVERHEAD;
-use crate::message::framing::Framing;
+use crate::message::framing::{Framing, SEALED};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
@@ -10,8 +10,33 @@ use std::os::fd::OwnedFd;
 #[derive(Debug, Default)]
 struct Frame {
     len: usize,
+    /// Bytes of the message that are in sealed memory.
+    elsewhere: usize,
     /// They go with the frame's first byte.
     fds: Vec<OwnedFd>,
+}
+
+/// A message on its way out.
+pub struct Outgoing<'a> {
+    pub payload: &'a [u8],
+    pub fds: Vec<OwnedFd>,
+    /// The payload is in the sealed memory that the only descriptor stands for.
+    pub sealed: bool,
+}
+
+impl<'a> Outgoing<'a> {
+    pub fn new(payload: &'a [u8], fds: Vec<OwnedFd>) -> Outgoing<'a> {
+        Outgoing {
+            payload,
+            fds,
+            sealed: false,
+        }
+    }
+
+    /// What of it goes through the socket.
+    pub fn body(&self) -> &'a [u8] {
+        if self.sealed { &[] } else { self.payload }
+    }
 }
 
 /// Frames in the order in which they were given.
@@ -21,6 +46,8 @@ pub struct Outbox {
     /// Where the first frame begins.
     head: usize,
     frames: VecDeque<Frame>,
+    /// Bytes that wait in sealed memory.
+    elsewhere: u64,
     /// How much of the first frame the kernel has taken.
     written: usize,
 }
@@ -37,16 +64,23 @@ impl Outbox {
 
     /// What they cost of the queue's limit.
     pub fn cost(&self) -> u64 {
-        (self.bytes.len() - self.head) as u64 + self.frames.len() as u64 * MESSAGE_OVERHEAD
+        let bytes = (self.bytes.len() - self.head) as u64 + self.elsewhere;
+        bytes + self.frames.len() as u64 * MESSAGE_OVERHEAD
     }
 
     /// Appends a message, of whose frame the kernel has `written` bytes already; only the first can have some.
-    pub fn push(&mut self, wire: Wire, payload: &[u8], fds: Vec<OwnedFd>, written: usize) {
+    pub fn push(&mut self, wire: Wire, message: Outgoing<'_>, written: usize) {
         debug_assert!(written == 0 || self.is_empty(), "frames go out in order");
         let before = self.bytes.len();
-        wire.append(&mut self.bytes, payload, fds.len());
+        wire.append(&mut self.bytes, &message);
         let len = self.bytes.len() - before;
-        self.frames.push_back(Frame { len, fds });
+        let elsewhere = message.payload.len() - message.body().len();
+        self.elsewhere += elsewhere as u64;
+        self.frames.push_back(Frame {
+            len,
+            elsewhere,
+            fds: message.fds,
+        });
         self.written += written;
     }
 
@@ -90,8 +124,10 @@ impl Outbox {
 
     /// The first frames have left, each as a message of its own.
     pub fn advance_by(&mut self, count: usize) {
-        let gone = self.frames.drain(..count);
-        self.head += gone.map(|frame| frame.len).sum::<usize>();
+        for frame in self.frames.drain(..count) {
+            self.head += frame.len;
+            self.elsewhere -= frame.elsewhere as u64;
+        }
         self.tidy();
     }
 
@@ -104,6 +140,7 @@ impl Outbox {
         {
             self.written -= frame.len;
             self.head += frame.len;
+            self.elsewhere -= frame.elsewhere as u64;
             self.frames.pop_front();
             complete += 1;
         }
@@ -124,9 +161,10 @@ impl Outbox {
     /// Drops the oldest message of which nothing was written.
     pub fn drop_oldest(&mut self) -> bool {
         let index = usize::from(self.written > 0);
-        let Some(Frame { len, .. }) = self.frames.remove(index) else {
+        let Some(Frame { len, elsewhere, .. }) = self.frames.remove(index) else {
             return false;
         };
+        self.elsewhere -= elsewhere as u64;
         let start = self.head + if index == 1 { self.frames[0].len } else { 0 };
         if index == 0 {
             self.head += len;
@@ -162,23 +200,26 @@ pub struct Wire {
 
 impl Wire {
     /// Appends a message as it goes over the wire.
-    pub fn append(self, bytes: &mut Vec<u8>, payload: &[u8], fds: usize) {
-        if let Some(header) = self.header(payload.len(), fds) {
+    fn append(self, bytes: &mut Vec<u8>, message: &Outgoing<'_>) {
+        if let Some(header) = self.header(message) {
             bytes.extend_from_slice(header.as_slice());
         }
-        bytes.extend_from_slice(payload);
+        bytes.extend_from_slice(message.body());
         bytes.extend(self.trailer());
     }
 
-    pub fn header(self, len: usize, fds: usize) -> Option<Header> {
-        let length = self.framing?.header(len)?;
+    pub fn header(self, message: &Outgoing<'_>) -> Option<Header> {
+        let length = self.framing?.header(message.payload.len())?;
         let mut header = Header {
             bytes: [0; 5],
             len: 4,
         };
         header.bytes[..4].copy_from_slice(&length);
         if self.counts_fds {
-            header.bytes[4] = fds as u8;
+            header.bytes[4] = match message.sealed {
+                true => SEALED as u8,
+                false => message.fds.len() as u8,
+            };
             header.len = 5;
         }
         Some(header)
@@ -214,7 +255,7 @@ mod tests {
         let mut outbox = Outbox::default();
         lines
             .iter()
-            .for_each(|line| outbox.push(LINES, line.as_bytes(), Vec::new(), 0));
+            .for_each(|line| outbox.push(LINES, Outgoing::new(line.as_bytes(), Vec::new()), 0));
         outbox
     }
 
@@ -252,13 +293,37 @@ mod tests {
     }
 
     #[test]
+    fn sealed_memory_costs_what_is_in_it() {
+        let mut outbox = Outbox::default();
+        let wire = Wire {
+            framing: Some(Framing::U32Be),
+            counts_fds: true,
+        };
+        let sealed = || Outgoing {
+            payload: &[7; 1000],
+            fds: vec![std::io::pipe().unwrap().0.into()],
+            sealed: true,
+        };
+        for _ in 0..3 {
+            outbox.push(wire, sealed(), 0);
+        }
+        assert_eq!(outbox.cost(), 3 * (5 + 1000 + MESSAGE_OVERHEAD));
+        let (bytes, fds) = outbox.next(100);
+        assert_eq!((bytes, fds.len()), (&b"\0\0\x03\xe8\xff"[..], 1));
+        assert_eq!(outbox.advance(5), 1);
+        assert!(outbox.drop_oldest());
+        outbox.advance_by(1);
+        assert_eq!(outbox.cost(), 0);
+    }
+
+    #[test]
     fn half_a_frame_can_be_the_first() {
         let mut outbox = Outbox::default();
         let wire = Wire {
             framing: Some(Framing::U32Be),
             counts_fds: false,
         };
-        outbox.push(wire, b"abc", Vec::new(), 5);
+        outbox.push(wire, Outgoing::new(b"abc", Vec::new()), 5);
         assert_eq!(outbox.next(100).0, b"bc");
         assert_eq!(outbox.first().unwrap().0, b"\0\0\0\x03abc");
         assert_eq!(outbox.advance(2), 1);

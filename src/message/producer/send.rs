@@ -1,12 +1,14 @@
 //! Sending: on the caller's thread as long as nothing waits, through the queue otherwise.
 
 use super::link::{Sent, is_end};
+use super::outbox::Outgoing;
 use super::{Overflow, Producer, State};
 use crate::error::{Error, Operation, Result, Status};
 use crate::limits;
 use crate::runtime::context;
 use crate::runtime::gate::deadline_after;
 use crate::socket::Kind;
+use crate::socket::memfd;
 use crate::socket::packet::{self, PACKETS};
 use rustix::io::Errno;
 use std::io::IoSlice;
@@ -55,34 +57,47 @@ impl Producer {
     ) -> Result<()> {
         self.check_message(payload, fds.len())?;
         self.check_wait(timeout)?;
-        self.put(payload, fds, Patience::new(timeout))
+        self.put(Outgoing::new(payload, fds), Patience::new(timeout))
     }
 
-    fn put(&self, payload: &[u8], fds: Vec<OwnedFd>, patience: Patience) -> Result<()> {
+    /// Whether a message without descriptors goes as sealed memory.
+    fn is_large(&self, payload: &[u8]) -> bool {
+        payload.len() as u64 >= self.config.memfd
+    }
+
+    fn put(&self, mut message: Outgoing<'_>, patience: Patience) -> Result<()> {
+        // Where there is no descriptor or memory to be had, it goes as others do.
+        if message.fds.is_empty()
+            && self.is_large(message.payload)
+            && let Ok(fd) = memfd::seal(message.payload)
+        {
+            message.fds.push(fd);
+            message.sealed = true;
+        }
         let mut state = self.state();
         self.check_open(&state)?;
         let mut written = 0;
         if state.outbox.is_empty() {
-            match self.try_now(&mut state, payload, &fds)? {
+            match self.try_now(&mut state, &message)? {
                 Sent::Whole => return Ok(()),
                 Sent::Part(n) => written = n,
             }
         }
         // Of what is partly on its way the rest must follow, whatever the queue's limit.
         if written == 0 {
-            match self.make_room(state, payload.len(), patience)? {
+            match self.make_room(state, message.payload.len(), patience)? {
                 Some(again) => state = again,
                 // Dropped, and counted.
                 None => return Ok(()),
             }
         }
-        self.enqueue(&mut state, payload, fds, written);
+        self.enqueue(&mut state, message, written);
         Ok(())
     }
 
-    fn enqueue(&self, state: &mut State, payload: &[u8], fds: Vec<OwnedFd>, written: usize) {
+    fn enqueue(&self, state: &mut State, message: Outgoing<'_>, written: usize) {
         let first = state.outbox.is_empty();
-        state.outbox.push(self.wire, payload, fds, written);
+        state.outbox.push(self.wire, message, written);
         if first {
             self.wake(state);
         }
@@ -101,8 +116,15 @@ impl Producer {
         }
         let patience = Patience::new(timeout);
         let mut messages = messages.peekable();
-        while messages.peek().is_some() {
-            let result = if self.wire.framing.is_some() {
+        while let Some(&payload) = messages.peek() {
+            let result = if self.is_large(payload) {
+                messages.next();
+                let sent = self
+                    .check_message(payload, 0)
+                    .and_then(|()| self.put(Outgoing::new(payload, Vec::new()), patience));
+                done += usize::from(sent.is_ok());
+                sent
+            } else if self.wire.framing.is_some() {
                 self.send_gathered(&mut messages, &mut done, patience)
             } else {
                 self.send_packets(&mut messages, &mut done, patience)
@@ -127,7 +149,9 @@ impl Producer {
         self.ensure_link(&mut state)?;
         let before = state.outbox.cost();
         let mut gathered = 0;
-        while let Some(payload) = messages.peek() {
+        while let Some(&payload) = messages.peek()
+            && !self.is_large(payload)
+        {
             if let Err(error) = self.check_message(payload, 0) {
                 self.push_out(&mut state);
                 return Err(error);
@@ -149,7 +173,8 @@ impl Producer {
                     }
                 }
             }
-            state.outbox.push(self.wire, payload, Vec::new(), 0);
+            let message = Outgoing::new(payload, Vec::new());
+            state.outbox.push(self.wire, message, 0);
             gathered += len;
             *done += 1;
             messages.next();
@@ -172,7 +197,7 @@ impl Producer {
         let mut count = 0;
         let mut refused = Ok(());
         while count < PACKETS
-            && let Some(payload) = messages.peek()
+            && let Some(payload) = messages.next_if(|payload| !self.is_large(payload))
         {
             refused = self.check_message(payload, 0);
             if refused.is_err() {
@@ -180,7 +205,6 @@ impl Producer {
             }
             pieces[count] = IoSlice::new(payload);
             count += 1;
-            messages.next();
         }
         self.put_packets(&pieces[..count], done, patience)?;
         refused
@@ -222,7 +246,7 @@ impl Producer {
             match self.make_room(state, piece.len(), patience)? {
                 Some(again) => {
                     state = again;
-                    self.enqueue(&mut state, piece, Vec::new(), 0);
+                    self.enqueue(&mut state, Outgoing::new(piece, Vec::new()), 0);
                 }
                 // Dropped, and counted.
                 None => state = self.state(),

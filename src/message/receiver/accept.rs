@@ -46,7 +46,7 @@ impl Shard {
     /// Runs on the I/O thread.
     pub fn start(hold: Hold) {
         let config = &hold.0.config;
-        let packets = Packets::new(config.max_message as usize, config.fds);
+        let packets = Packets::new(config.max_message as usize, config.takes_fds());
         let shard = Rc::new(Shard {
             packets: RefCell::new(packets),
             hold,

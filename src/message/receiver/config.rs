@@ -26,6 +26,10 @@ pub struct Config {
     pub events: bool,
     /// Messages may carry descriptors.
     pub fds: bool,
+    /// Messages may come as sealed memory.
+    pub memfd: bool,
+    /// The beginning of packets that are too long is handed over.
+    pub truncated: bool,
 }
 
 impl Default for Config {
@@ -44,6 +48,15 @@ impl Default for Config {
             frame_timeout: limits::RECEIVER_FRAME_TIMEOUT.default_time(),
             events: false,
             fds: false,
+            memfd: false,
+            truncated: false,
         }
+    }
+}
+
+impl Config {
+    /// Whether anything that comes beside the bytes is wanted.
+    pub fn takes_fds(&self) -> bool {
+        self.fds || self.memfd
     }
 }

@@ -1,9 +1,10 @@
 //! One producer's connection: reads, decodes, and fills the funnel.
 
 use super::accept::{Counted, Shard};
+use super::incoming::{WithFds, append_packet};
 use crate::limits::READ_MAX;
 use crate::message::framing::{Decoder, Oversize, Tail};
-use crate::message::funnel::{Appending, Payload, Reserved};
+use crate::message::funnel::{Payload, Reserved};
 use crate::message::{Reason, Source, flags};
 use crate::socket::Kind;
 use crate::socket::packet;
@@ -52,7 +53,7 @@ impl Connection {
     ) -> Connection {
         let config = &shard.receiver().config;
         let max = config.max_message as usize;
-        let counts_fds = config.fds && config.kind == Kind::Stream;
+        let counts_fds = config.takes_fds() && config.kind == Kind::Stream;
         Connection {
             shard: shard.clone(),
             fd,
@@ -190,7 +191,7 @@ impl Connection {
         if config.kind == Kind::Seqpacket {
             return self.read_packets(reserved);
         }
-        let fds = config.fds;
+        let fds = config.takes_fds();
         SPACE.with_borrow_mut(|space| {
             space.resize(READ_MAX, 0);
             match packet::read(self.fd.as_fd(), space, fds) {
@@ -222,16 +223,18 @@ impl Connection {
 
     fn decode(&mut self, reserved: Reserved, bytes: &[u8]) -> Step {
         let (decoder, fds) = (&mut self.decoder, &mut self.fds);
+        let receiver = self.shard.receiver();
         let result = reserved.append(&self.source, |appending| {
             let mut sink = WithFds {
                 appending,
                 fds,
-                missing: false,
+                receiver,
+                broken: false,
             };
             let result = decoder.feed(bytes, &mut sink);
-            let missing = sink.missing;
+            let broken = sink.broken;
             appending.partial = decoder.held() as u64;
-            result.map(|()| missing)
+            result.map(|()| broken)
         });
         self.since = self.decoder.is_inside().then(Instant::now);
         let counters = &self.shard.receiver().counters;
@@ -248,8 +251,8 @@ impl Connection {
 
     fn read_packets(&mut self, reserved: Reserved) -> Step {
         let (fd, source) = (self.fd.as_fd(), &self.source);
+        let receiver = self.shard.receiver();
         let mut packets = self.shard.packets();
-        let counters = &self.shard.receiver().counters;
         let got = match packets.receive(fd) {
             Ok(0) | Err(Errno::CONNRESET) => return Step::End(Reason::Closed),
             Ok(got) => got,
@@ -259,17 +262,11 @@ impl Connection {
         let mut ended = false;
         reserved.append(source, |appending| {
             packets.each(|packet| {
-                if packet.fds_lost {
-                    counters.fds_refused.fetch_add(1, Ordering::Relaxed);
-                }
                 if packet.data.is_empty() && packet.fds.is_empty() {
                     // No message has no bytes: this is the end.
                     ended = true;
-                } else if packet.truncated {
-                    counters.skipped.fetch_add(1, Ordering::Relaxed);
-                    source.sequence();
                 } else {
-                    append_packet(appending, packet.data, packet.fds);
+                    append_packet(receiver, appending, source, packet);
                 }
             });
         });
@@ -306,49 +303,5 @@ impl Connection {
         if reason != Reason::Oversize {
             self.event(flags::DISCONNECTED, reason as u64, &[]);
         }
-    }
-}
-
-/// Appends a message that came alone.
-pub fn append_packet(appending: &mut Appending<'_>, data: &[u8], fds: Vec<OwnedFd>) {
-    if fds.is_empty() {
-        appending.message(Payload::Slice(data), 0);
-    } else {
-        appending.message_with(Payload::Slice(data), flags::FDS, fds);
-    }
-}
-
-/// Messages that say how many descriptors belong to them.
-struct WithFds<'a, 'b> {
-    appending: &'a mut Appending<'b>,
-    fds: &'a mut VecDeque<OwnedFd>,
-    missing: bool,
-}
-
-impl WithFds<'_, '_> {
-    fn message(&mut self, payload: Payload<'_>, fds: usize) {
-        if fds == 0 {
-            self.appending.message(payload, 0);
-        } else if self.fds.len() < fds {
-            // Never late on a Unix socket: the producer lies.
-            self.missing = true;
-        } else {
-            let fds = self.fds.drain(..fds).collect();
-            self.appending.message_with(payload, flags::FDS, fds);
-        }
-    }
-}
-
-impl crate::message::framing::Sink for WithFds<'_, '_> {
-    fn slice(&mut self, payload: &[u8], fds: usize) {
-        self.message(Payload::Slice(payload), fds);
-    }
-
-    fn owned(&mut self, payload: Vec<u8>, fds: usize) {
-        self.message(Payload::Owned(payload), fds);
-    }
-
-    fn skipped(&mut self) {
-        self.appending.skip();
     }
 }

@@ -1,7 +1,7 @@
 //! A datagram socket: every message says who sent it.
 
 use super::accept::{self, Shard};
-use super::connection::append_packet;
+use super::incoming::append_packet;
 use crate::message::Source;
 use crate::runtime::Level;
 use crate::socket::listener::Listener;
@@ -68,8 +68,6 @@ impl Reader {
         let all = find(shard, &mut self.senders, None);
         let reserved = shard.room(&all, false).await?;
         let (packets, senders) = (&mut self.packets, &mut self.senders);
-        let config = &receiver.config;
-        let counters = &receiver.counters;
         let got = match packets.receive(listener.fd()) {
             Ok(got) => got,
             Err(Errno::AGAIN) => return Some(false),
@@ -84,16 +82,7 @@ impl Reader {
             packets.each(|packet| {
                 let source = find(shard, senders, packet.sender);
                 appending.from(&source);
-                if packet.truncated {
-                    counters.skipped.fetch_add(1, Ordering::Relaxed);
-                    source.sequence();
-                } else if !packet.fds.is_empty() && !config.fds {
-                    // Closed with this.
-                    counters.fds_refused.fetch_add(1, Ordering::Relaxed);
-                    append_packet(appending, packet.data, Vec::new());
-                } else {
-                    append_packet(appending, packet.data, packet.fds);
-                }
+                append_packet(receiver, appending, &source, packet);
             });
         });
         // Fewer than asked for: no more were there.

@@ -30,7 +30,7 @@ impl Receiver {
 
     fn prepare(&self, listener: &Listener) -> Result<()> {
         // Where the kernel cannot refuse them, they are closed when they come.
-        packet::let_fds_through(listener.fd(), self.config.fds);
+        packet::let_fds_through(listener.fd(), self.config.takes_fds());
         if self.config.kind == Kind::Datagram {
             packet::tell_senders(listener.fd()).map_err(|errno| {
                 let what = format!("cannot ask for the senders of {}", listener.address());

@@ -5,6 +5,7 @@ mod config;
 mod connection;
 mod counts;
 mod datagrams;
+mod incoming;
 mod listeners;
 mod metrics;
 mod pull;
@@ -86,9 +87,9 @@ impl Receiver {
     pub fn new(runtime: &Arc<Runtime>, config: &Config) -> Result<Arc<Receiver>> {
         runtime.check_running()?;
         runtime.check_delivery(&config.delivery)?;
-        if config.fds && config.kind == Kind::Stream && config.framing.header(0).is_none() {
+        if config.takes_fds() && config.kind == Kind::Stream && config.framing.header(0).is_none() {
             return Err(Error::argument(
-                "descriptors come with messages that have a length: U32BE, U32LE, SEQPACKET or DATAGRAM",
+                "descriptors and sealed memory come with messages that have a length: U32BE, U32LE, SEQPACKET or DATAGRAM",
             ));
         }
         let executor = runtime.executor(&config.delivery, &runtime.io_threads()[0]);
