@@ -6,6 +6,8 @@ pub mod headers;
 pub mod parent;
 pub mod reading;
 pub mod server;
+mod trailers;
+mod writing;
 
 use std::any::Any;
 use std::sync::OnceLock;

@@ -7,10 +7,11 @@ use super::reading::ReadFn;
 use super::routes::Route;
 use super::upgrade::{Session, UpgradeFn};
 use super::userdata::Keeps;
-use super::writing::{WritableFn, Writing};
+use super::writing::WritableFn;
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::parent::Child;
 use crate::http::reading::Reading;
+use crate::http::writing::Writing;
 use crate::runtime::delivery::Event;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
@@ -42,7 +43,7 @@ pub struct State {
     /// Of a request whose handler reads the body itself.
     pub reading: Option<Box<Reading>>,
     /// Of an answer whose body is written piece by piece.
-    pub writing: Option<Box<Writing>>,
+    pub writing: Option<Box<Writing<WritableFn>>>,
     /// Of another protocol, once the answer switches to it.
     pub session: Option<Box<Session>>,
     /// Threads that wait for a change.

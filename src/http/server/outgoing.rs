@@ -3,8 +3,8 @@
 use super::exchange::Exchange;
 use super::file::Part;
 use super::link::Link;
-use super::writing::Taken;
 use crate::http::body::Whole;
+use crate::http::writing::Taken;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use rustix::io::Errno;

@@ -1,37 +1,9 @@
-//! Header fields behind a body: those of a chunked request, and those of a chunked answer (RFC 9110,
-//! section 6.5).
+//! Trailers of a request, and those of an answer.
 
 use super::exchange::Exchange;
-use crate::error::{Error, Result};
-use crate::http::headers;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HOST,
-    MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
-};
-use http::{HeaderMap, HeaderName};
-
-/// Fields that must be known before the body: hyper leaves them out.
-const NEVER: [HeaderName; 10] = [
-    AUTHORIZATION,
-    CACHE_CONTROL,
-    CONTENT_ENCODING,
-    CONTENT_RANGE,
-    CONTENT_TYPE,
-    HOST,
-    MAX_FORWARDS,
-    SET_COOKIE,
-    TE,
-    TRAILER,
-];
-
-/// The names that the header `Trailer` of an answer announces.
-pub fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(TRAILER).iter();
-    let names = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    names
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect()
-}
+use crate::error::Result;
+use crate::http::trailers;
+use http::HeaderMap;
 
 impl Exchange {
     /// The trailers of the request, once its body was read to the end.
@@ -42,32 +14,8 @@ impl Exchange {
     /// Adds a trailer to the answer that is being written.
     pub fn add_trailer(&self, name: &[u8], value: &[u8]) -> Result<()> {
         self.check()?;
-        let mut trailer = HeaderMap::new();
-        headers::put(&mut trailer, name, value, true)?;
-        let Some((Some(name), value)) = trailer.into_iter().next() else {
-            return Ok(());
-        };
-        if NEVER.contains(&name) {
-            return Err(Error::argument(format!(
-                "{name} is no trailer: it must be known before the body"
-            )));
-        }
+        let (name, value) = trailers::parse(name, value)?;
         let is_old = self.head().version() == 10;
         self.state().writing()?.add_trailer(name, value, is_old)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    #[test]
-    fn names_are_announced_in_one_line_or_several() {
-        let mut headers = HeaderMap::new();
-        assert!(announced(&headers).is_empty());
-        headers.append(TRAILER, HeaderValue::from_static("Digest, x-two ,,b d"));
-        headers.append(TRAILER, HeaderValue::from_static("X-Three"));
-        assert_eq!(announced(&headers), ["digest", "x-two", "x-three"]);
     }
 }
