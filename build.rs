@@ -56,6 +56,8 @@ mod header {
         "call_answer",
         "call_read",
         "call_upgrade",
+        "call_write",
+        "call_news",
         "receiver_config",
         "receiver",
         "receiver_listener",

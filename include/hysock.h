@@ -3557,6 +3557,236 @@ hysock_status hysock_call_take_fd(hysock_call *call,
 
 /*
  * ===============================================================================================
+ * call write
+ * ===============================================================================================
+ *
+ * A call's request with a body of any size.
+ *
+ * It comes from a function that is asked for the next piece (hysock_call_set_body_reader()), from a
+ * descriptor (hysock_call_set_body_fd()), or it is written while the call runs
+ * (hysock_call_set_body_stream(), then hysock_call_write(), hysock_call_on_writable(),
+ * hysock_call_finish()). No more than a piece of it waits in memory for the server to take it.
+ *
+ * A server may answer before it has all. An answer that is no success (2xx), or one that is whole,
+ * ends the body: no more of it is sent, the call ends with that answer, and its connection closes. A
+ * body that is given only once is not sent again: neither on a new connection nor after a redirect,
+ * which is an answer like any other then.
+ */
+
+/**
+ * Gives the next piece of a body: puts at most `size` bytes into `buf` and returns how many; 0 is the
+ * end, a negative number ends the call with HYSOCK_E_CANCELLED.
+ */
+typedef int64_t (*hysock_body_fn)(hysock_call *call, void *buf, size_t size, void *userdata);
+
+/** Runs once when there is room for more of the body. */
+typedef void (*hysock_call_writable_fn)(hysock_call *call, void *userdata);
+
+/**
+ * Let `fn` give the request's body, piece by piece.
+ *
+ * `content_length` is the length of all of it, or HYSOCK_UNKNOWN: then it is sent in chunks. `fn`
+ * runs in the client's delivery, never while another callback of the call runs; for a call that is
+ * performed on its thread. It may wait, but in inline delivery: then the call waits with it. A body
+ * that ends before its announced length ends the call with HYSOCK_E_INVALID_ARGUMENT.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when the call has begun or has a body; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_body_reader(hysock_call *call,
+                                          const char *content_type,
+                                          uint64_t content_length,
+                                          hysock_body_fn fn,
+                                          void *userdata,
+                                          hysock_drop_fn drop);
+
+/**
+ * Send what is read from `fd` as the request's body.
+ *
+ * A file is read from where it stands, which stays as it is; a pipe, a socket or a terminal as it
+ * comes. `length` is how much of it is the body, HYSOCK_UNKNOWN all until its end. The descriptor
+ * is copied: yours may be closed at once. An end before the length ends the call with
+ * HYSOCK_E_INVALID_ARGUMENT, an error of the descriptor with HYSOCK_E_SYSTEM.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun or has a body; HYSOCK_E_INVALID_ARGUMENT, also for
+ * what cannot be read and for a file that is too short; HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_body_fd(hysock_call *call,
+                                      const char *content_type,
+                                      int32_t fd,
+                                      uint64_t length);
+
+/**
+ * The request's body is written while the call runs: by hysock_call_write() after hysock_call_start(),
+ * until hysock_call_finish().
+ *
+ * `content_length` is as for hysock_call_set_body_reader(). Such a call cannot be performed.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun or has a body; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_body_stream(hysock_call *call,
+                                          const char *content_type,
+                                          uint64_t content_length);
+
+/**
+ * Write a piece of the request's body: all of it or, when this fails, nothing.
+ *
+ * It is copied to a buffer of 64 KiB, and a longer piece is taken when that is empty. Without room
+ * this waits up to `timeout_ms` until the server has read enough; 0 gives HYSOCK_E_WOULD_BLOCK at
+ * once.
+ *
+ * Thread: any, one at a time; on an I/O thread (inline delivery) only with `timeout_ms` 0.
+ * Errors: HYSOCK_E_WOULD_BLOCK, HYSOCK_E_TIMED_OUT; HYSOCK_E_CLOSED when the answer came before the
+ * body's end; what has ended the call; HYSOCK_E_STATE before the start, after the finish, and for
+ * another kind of body; HYSOCK_E_INVALID_ARGUMENT, also for more than the announced length;
+ * HYSOCK_E_WOULD_DEADLOCK, HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_write(hysock_call *call,
+                                const void *piece,
+                                size_t piece_len,
+                                uint32_t timeout_ms,
+                                hysock_error *err);
+
+/**
+ * Run `fn` once when there is room for a piece of any size, or when there will never be: the next
+ * write says why. In the client's delivery, never while another callback of the call runs.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE also while another one waits; else as hysock_call_write() with `timeout_ms`
+ * 0, HYSOCK_E_WOULD_BLOCK apart.
+ * Since: 0.1
+ */
+hysock_status hysock_call_on_writable(hysock_call *call,
+                                      hysock_call_writable_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
+
+/**
+ * End the body that is written. The answer comes to `fn` of hysock_call_start().
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE also when less was written than was announced; else as
+ * hysock_call_on_writable().
+ * Since: 0.1
+ */
+hysock_status hysock_call_finish(hysock_call *call, hysock_error *err);
+
+/**
+ * Add a trailer to a request with a body of unknown length: a header field behind it. Before the
+ * body's end.
+ *
+ * One that is added before the call begins is announced by itself; for those that come later set the
+ * header `Trailer` to their names. `value_len` may be HYSOCK_NTS.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when there is no such body, or it is over; HYSOCK_E_INVALID_ARGUMENT, also
+ * for one that was not announced, and for fields that must be known before the body;
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_add_trailer(hysock_call *call,
+                                      const char *name,
+                                      const char *value,
+                                      size_t value_len);
+
+/**
+ * Hold the body back until the server has said that it wants it: `Expect: 100-continue` is sent, and
+ * the body after the 100, or after `wait_ms` without any answer. 1 or more, or HYSOCK_FOREVER. When
+ * the server answers at once instead, nothing of the body is sent.
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun; HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE,
+ * HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_expect_continue(hysock_call *call,
+                                              uint32_t wait_ms);
+
+/*
+ * ===============================================================================================
+ * call news
+ * ===============================================================================================
+ *
+ * How a call goes on: an answer that goes to a descriptor, reports of how far it is, and what the
+ * server says before its answer.
+ */
+
+/**
+ * How far a call is: bytes of the request's body and of the answer's, and of how many; HYSOCK_UNKNOWN
+ * when that is not known.
+ */
+typedef void (*hysock_progress_fn)(hysock_call *call,
+                                   uint64_t sent,
+                                   uint64_t send_total,
+                                   uint64_t received,
+                                   uint64_t receive_total,
+                                   void *userdata);
+
+/** An informational answer has come: its HTTP status, 100 to 199 but not 101. */
+typedef void (*hysock_informational_fn)(hysock_call *call, int32_t http_status, void *userdata);
+
+/**
+ * Send the answer's body to `fd`: a file, a pipe, a socket. The call ends when all of it is there.
+ *
+ * So it is for a 2xx; the body of another answer is collected as usual. The descriptor is copied:
+ * yours may be closed at once. It is written no faster than it takes it, whether it blocks or not; a
+ * file from where it stands. An error of the descriptor ends the call with HYSOCK_E_SYSTEM. Not
+ * together with hysock_call_set_streaming().
+ *
+ * Thread: any, one at a time.
+ * Errors: HYSOCK_E_STATE when the call has begun or is streamed; HYSOCK_E_INVALID_ARGUMENT, also for
+ * what cannot be written; HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_set_output_fd(hysock_call *call,
+                                        int32_t fd);
+
+/**
+ * Hear how far the call is: `fn` runs when bytes of a body have moved, at most every 100 ms, and once
+ * at the end, before the call's `fn`. In the client's delivery, never while another callback of the
+ * call runs; for a call that is performed on its thread.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: HYSOCK_E_STATE when the call has begun or has one; HYSOCK_E_INVALID_ARGUMENT,
+ * HYSOCK_E_BAD_HANDLE, HYSOCK_E_FORKED.
+ * Since: 0.1
+ */
+hysock_status hysock_call_on_progress(hysock_call *call,
+                                      hysock_progress_fn fn,
+                                      void *userdata,
+                                      hysock_drop_fn drop,
+                                      hysock_error *err);
+
+/**
+ * Hear of informational answers: 100, 102, 103 and others that come before the answer; 101 is an
+ * answer. In the client's delivery, never while another callback of the call runs; for a call that is
+ * performed on its thread. Of a flood the first ones are heard of.
+ *
+ * Thread: any, one at a time.
+ * Owns: `userdata` until `drop` is called with it, which also happens when this fails.
+ * Errors: as hysock_call_on_progress().
+ * Since: 0.1
+ */
+hysock_status hysock_call_on_informational(hysock_call *call,
+                                           hysock_informational_fn fn,
+                                           void *userdata,
+                                           hysock_drop_fn drop,
+                                           hysock_error *err);
+
+/*
+ * ===============================================================================================
  * receiver config
  * ===============================================================================================
  *
@@ -4638,7 +4868,8 @@ hysock_status hysock_call_add_headers(hysock_call *call,
  *
  * A queue is either dispatched or taken. Where callbacks would run on one that is taken, `fn` may be
  * NULL; one that is given never runs, and nobody may dispatch the queue. What must have run before
- * something goes on is called as ever: hysock_server_on_request(), hysock_server_on_answer().
+ * something goes on is called as ever: hysock_server_on_request(), hysock_server_on_answer(),
+ * hysock_call_set_body_reader(), hysock_call_on_progress(), hysock_call_on_informational().
  *
  * The waits of what is delivered by it, hysock_server_wait() and so on, cannot take: another thread does
  * so meanwhile, or the same one between waits that do not last. They end when all was given back.
@@ -4694,6 +4925,9 @@ hysock_status hysock_call_add_headers(hysock_call *call,
 
 /** hysock_call_read_start(): as HYSOCK_EVENT_READ, for the hysock_call in `handle`. */
 #define HYSOCK_EVENT_CALL_READ 13
+
+/** hysock_call_on_writable(): as HYSOCK_EVENT_WRITABLE, for the hysock_call in `handle`. */
+#define HYSOCK_EVENT_CALL_WRITABLE 14
 
 /** What would have been a call of a function. What a kind does not use is 0. */
 typedef struct hysock_event {

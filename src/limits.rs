@@ -92,6 +92,7 @@ limits! {
 
     CALL_TIMEOUT = "hysock_call_set_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
     CALL_FIRST_BYTE_TIMEOUT = "hysock_call_set_first_byte_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
+    CALL_EXPECT_WAIT = "hysock_call_set_expect_continue", "milliseconds", 1000, 1, MAX_MS, true;
     CALL_IDLE_TIMEOUT = "hysock_call_set_idle_timeout", "milliseconds", FOREVER as u64, 1, MAX_MS, true;
 }
 
@@ -111,6 +112,12 @@ pub const BULK: usize = 64 * 1024;
 pub const WRITE_BUFFER: usize = 64 * 1024;
 /// What is read of a file at once while it is sent.
 pub const FILE_PIECE: usize = 64 * 1024;
+/// What a call asks its program for at once, or reads of a descriptor, while the body is sent.
+pub const BODY_PIECE: usize = 64 * 1024;
+/// Least time between two reports of how far a call is.
+pub const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+/// Informational answers that a call keeps until its program has heard of them.
+pub const INTERIM_MAX: usize = 64;
 /// Longest piece of a body that is handed to hyper at once, which copies small answers together.
 pub const FRAME_MAX: usize = 256 * 1024;
 /// Connections accepted in one turn of the accept loop.

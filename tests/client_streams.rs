@@ -1,129 +1,17 @@
 //! Answers that are read piece by piece, against a server that is nothing but a socket.
 
+mod peers;
+
 use hysock::error::{Result, Status};
 use hysock::http::client::{self, Call, Client};
 use hysock::http::reading::Piece;
 use hysock::runtime::{self, Delivery, Queue, Runtime};
-use hysock::socket::address::Address;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use peers::{Host, LONG, Made, begin, each, made};
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
-
-const LONG: Duration = Duration::from_secs(20);
-
-/// A server whose connections `serve` has, one after another.
-struct Host {
-    directory: std::path::PathBuf,
-    thread: Option<JoinHandle<()>>,
-    connections: Arc<AtomicU32>,
-}
-
-impl Host {
-    fn new(mut serve: impl FnMut(Peer) + Send + 'static) -> Host {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("hysock-streams-{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        std::fs::create_dir(&directory).unwrap();
-        let listener = UnixListener::bind(directory.join("s")).unwrap();
-        let connections = Arc::new(AtomicU32::new(0));
-        let count = connections.clone();
-        let thread = thread::spawn(move || {
-            loop {
-                let (stream, _) = listener.accept().unwrap();
-                stream.set_read_timeout(Some(LONG)).unwrap();
-                stream.set_write_timeout(Some(LONG)).unwrap();
-                let mut peer = Peer(BufReader::new(stream));
-                match peer.request() {
-                    Some(head) if head.contains("/end") => return,
-                    None => return,
-                    Some(_) => {
-                        count.fetch_add(1, Ordering::SeqCst);
-                        serve(peer);
-                    }
-                }
-            }
-        });
-        Host {
-            directory,
-            thread: Some(thread),
-            connections,
-        }
-    }
-
-    fn address(&self) -> Address {
-        let path = self.directory.join("s");
-        Address::parse(path.as_os_str().as_encoded_bytes()).unwrap()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let path = self.directory.join("s");
-        if let Ok(mut stream) = UnixStream::connect(path) {
-            stream.write_all(b"GET /end HTTP/1.1\r\n\r\n").ok();
-        }
-        let ended = self.thread.take().unwrap().join();
-        std::fs::remove_dir_all(&self.directory).ok();
-        if !thread::panicking() {
-            ended.unwrap();
-        }
-    }
-}
-
-/// The other end of one connection, whose first request's head was read.
-struct Peer(BufReader<UnixStream>);
-
-impl Peer {
-    /// The head of the next request.
-    fn request(&mut self) -> Option<String> {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if self.0.read_line(&mut head).unwrap() == 0 {
-                return None;
-            }
-        }
-        Some(head)
-    }
-
-    fn say(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Waits for the other side's close.
-    fn wait_closed(&mut self) {
-        let mut rest = Vec::new();
-        self.0.read_to_end(&mut rest).ok();
-    }
-}
-
-struct Made {
-    runtime: Option<Arc<Runtime>>,
-    client: Arc<Client>,
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            return;
-        }
-        self.client.shutdown(Some(LONG)).unwrap();
-        self.client.wait(Some(LONG)).unwrap();
-        if let Some(runtime) = &self.runtime {
-            runtime.shutdown(Some(LONG)).unwrap();
-            runtime.wait(Some(LONG)).unwrap();
-        }
-    }
-}
-
-fn made(host: &Host, with_runtime: bool, config: &client::Config) -> Made {
-    let runtime = with_runtime.then(|| Runtime::start(&runtime::Config::default()).unwrap());
-    let client = Client::new(runtime.as_ref(), &host.address(), config).unwrap();
-    Made { runtime, client }
-}
 
 fn call(made: &Made) -> Arc<Call> {
     let call = Call::new(&made.client, b"GET", b"/").unwrap();
@@ -136,19 +24,6 @@ fn begun(made: &Made, starts: bool) -> Arc<Call> {
     let call = call(made);
     begin(&call, starts).unwrap();
     call
-}
-
-fn begin(call: &Arc<Call>, starts: bool) -> std::result::Result<(), Status> {
-    if !starts {
-        return call.perform().map_err(|error| error.status);
-    }
-    let (send, receive) = mpsc::channel();
-    call.start(Box::new(move |_, status| send.send(status).unwrap()))
-        .unwrap();
-    match receive.recv_timeout(LONG).unwrap() {
-        Status::Ok => Ok(()),
-        status => Err(status),
-    }
 }
 
 /// All that a read gives, and how it ends.
@@ -176,12 +51,6 @@ fn read_all(call: &Arc<Call>) -> (Vec<u8>, Status) {
 }
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-fn each(mut f: impl FnMut(bool, bool)) {
-    for (with_runtime, starts) in [(false, false), (true, false), (true, true)] {
-        f(with_runtime, starts);
-    }
-}
 
 #[test]
 fn every_framing_is_read_to_its_end_and_the_connection_goes_on() {

@@ -8,7 +8,8 @@
 //!
 //! A queue is either dispatched or taken. Where callbacks would run on one that is taken, `fn` may be
 //! NULL; one that is given never runs, and nobody may dispatch the queue. What must have run before
-//! something goes on is called as ever: hysock_server_on_request(), hysock_server_on_answer().
+//! something goes on is called as ever: hysock_server_on_request(), hysock_server_on_answer(),
+//! hysock_call_set_body_reader(), hysock_call_on_progress(), hysock_call_on_informational().
 //!
 //! The waits of what is delivered by it, hysock_server_wait() and so on, cannot take: another thread does
 //! so meanwhile, or the same one between waits that do not last. They end when all was given back.
@@ -56,6 +57,9 @@ pub const HYSOCK_EVENT_TIMER: i32 = 11;
 pub const HYSOCK_EVENT_LOG: i32 = 12;
 /// hysock_call_read_start(): as HYSOCK_EVENT_READ, for the hysock_call in `handle`.
 pub const HYSOCK_EVENT_CALL_READ: i32 = 13;
+
+/// hysock_call_on_writable(): as HYSOCK_EVENT_WRITABLE, for the hysock_call in `handle`.
+pub const HYSOCK_EVENT_CALL_WRITABLE: i32 = 14;
 
 /// What would have been a call of a function. What a kind does not use is 0.
 #[repr(C)]

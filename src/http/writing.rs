@@ -105,7 +105,22 @@ impl<F> Writing<F> {
         None
     }
 
-    pub fn take(&mut self) -> Option<Bytes> {
+    /// Takes a piece as it is.
+    pub fn push(&mut self, piece: Bytes) {
+        self.written += piece.len() as u64;
+        self.waiting_bytes += piece.len();
+        self.queue.push_back(piece);
+    }
+
+    /// Says late what its head announces of trailers, and which are known already.
+    pub fn announce(&mut self, names: Vec<HeaderName>, known: &HeaderMap) {
+        self.announced = names;
+        if !known.is_empty() {
+            self.trailers = Some(known.clone());
+        }
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
         let piece = match self.queue.front_mut() {
             // Bounded, since hyper copies small answers together before it sends them.
             Some(front) if front.len() > FRAME_MAX => front.split_to(FRAME_MAX),

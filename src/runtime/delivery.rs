@@ -35,6 +35,8 @@ pub enum Event {
     Read,
     /// Run the one that waits for room to write.
     Writable,
+    /// Run those that hear how it goes on.
+    News,
     /// Run the one that gets the connection for another protocol.
     Upgraded,
     /// Nothing runs any more: drop the callbacks here.

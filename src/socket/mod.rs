@@ -4,6 +4,7 @@
 pub mod account;
 pub mod address;
 pub mod connect;
+pub mod descriptor;
 pub mod listener;
 mod lock;
 pub mod memfd;

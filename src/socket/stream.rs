@@ -10,11 +10,13 @@ mod caller;
 mod patience;
 mod reactor;
 mod useless;
+mod waits;
 
 pub use caller::{Caller, CallerStream};
 pub use patience::{Expired, Patience};
 pub use reactor::{ClientStream, ReactorStream, ServerStream};
 pub use useless::Useless;
+pub use waits::Waits;
 
 use crate::count::Count;
 use crate::limits::READ_MAX;

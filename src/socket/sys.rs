@@ -80,6 +80,42 @@ pub fn wiped_word() -> io::Result<&'static AtomicU64> {
     Ok(unsafe { &*page.cast::<AtomicU64>() })
 }
 
+/// Runs `write`, and takes away the SIGPIPE that it raises on this thread, before anybody sees it. For what
+/// knows no MSG_NOSIGNAL.
+pub fn without_sigpipe<T>(write: impl FnOnce() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    let mut pipe = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the sets are valid for writing, and initialised by the calls before they are read. Only this
+    // thread's mask changes, and it is put back below.
+    let was_pending = unsafe {
+        libc::sigemptyset(pipe.as_mut_ptr());
+        libc::sigaddset(pipe.as_mut_ptr(), libc::SIGPIPE);
+        libc::sigemptyset(pending.as_mut_ptr());
+        libc::sigemptyset(before.as_mut_ptr());
+        libc::sigpending(pending.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, pipe.as_ptr(), before.as_mut_ptr());
+        libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1
+    };
+    let result = write();
+    let now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    if matches!(result, Err(rustix::io::Errno::PIPE)) && !was_pending {
+        // SAFETY: set and time are initialised; nobody wants to know more of the signal.
+        while unsafe { libc::sigtimedwait(pipe.as_ptr(), std::ptr::null_mut(), &raw const now) }
+            == -1
+            && last_errno() == rustix::io::Errno::INTR
+        {}
+    }
+    // SAFETY: `before` was initialised above.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+    }
+    result
+}
+
 /// Puts a descriptor into the reactor of the current thread. The descriptor is owned by the result.
 pub fn register<T: AsRawFd + Owned>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     // SAFETY: `Owned` promises that `as_raw_fd` gives the same open descriptor until `fd` is dropped,
@@ -144,6 +180,17 @@ pub unsafe fn own(fd: RawFd) -> Option<OwnedFd> {
 /// How many bytes wait to be read; 0 when that cannot be told.
 pub fn unread(fd: impl std::os::fd::AsFd) -> u64 {
     rustix::io::ioctl_fionread(fd).unwrap_or(0)
+}
+
+/// Whether there is something to be read of a socket, or its end.
+pub fn has_news(fd: impl std::os::fd::AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec};
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    super::stream::again(|| rustix::event::poll(&mut fds, Some(&now))).is_ok_and(|found| found > 0)
 }
 
 /// How many bytes the peer has not read yet (SIOCOUTQ); 0 when that cannot be told.

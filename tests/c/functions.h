@@ -340,6 +340,42 @@ static hysock_status k_fd(void *handle) {
 }
 FN(k_length, hysock_call, hysock_call_content_length(h) == HYSOCK_UNKNOWN ? 0 : 1)
 FN(k_trailer, hysock_call, none(hysock_call_trailer(h, "a")))
+static int64_t ignore_body(hysock_call *call, void *buf, size_t size, void *userdata) {
+    (void)call;
+    (void)buf;
+    (void)size;
+    (void)userdata;
+    return 0;
+}
+static void ignore_writable(hysock_call *call, void *userdata) {
+    (void)call;
+    (void)userdata;
+}
+static void ignore_progress(hysock_call *call, uint64_t sent, uint64_t send_total,
+                            uint64_t received, uint64_t receive_total, void *userdata) {
+    (void)call;
+    (void)sent;
+    (void)send_total;
+    (void)received;
+    (void)receive_total;
+    (void)userdata;
+}
+static void ignore_informational(hysock_call *call, int32_t http_status, void *userdata) {
+    (void)call;
+    (void)http_status;
+    (void)userdata;
+}
+FN(k_reader, hysock_call, hysock_call_set_body_reader(h, NULL, 0, ignore_body, NULL, NULL))
+FN(k_bodyfd, hysock_call, hysock_call_set_body_fd(h, NULL, 0, 0))
+FN(k_stream, hysock_call, hysock_call_set_body_stream(h, NULL, 0))
+FN(k_write, hysock_call, hysock_call_write(h, "x", 1, 0, ERR))
+FN(k_room, hysock_call, hysock_call_on_writable(h, ignore_writable, NULL, NULL, ERR))
+FN(k_finish, hysock_call, hysock_call_finish(h, ERR))
+FN(k_atrailer, hysock_call, hysock_call_add_trailer(h, "a", "b", 1))
+FN(k_expect, hysock_call, hysock_call_set_expect_continue(h, 1))
+FN(k_output, hysock_call, hysock_call_set_output_fd(h, 1))
+FN(k_progress, hysock_call, hysock_call_on_progress(h, ignore_progress, NULL, NULL, ERR))
+FN(k_interim, hysock_call, hysock_call_on_informational(h, ignore_informational, NULL, NULL, ERR))
 static hysock_status k_at(void *handle) {
     hysock_str name, value;
     return hysock_call_header_at(handle, 0, &name, &value);
@@ -609,6 +645,17 @@ static const function functions[] = {
     S(k_fd, CALL),
     E(k_length, CALL),
     E(k_trailer, CALL),
+    S(k_reader, CALL),
+    S(k_bodyfd, CALL),
+    S(k_stream, CALL),
+    S(k_write, CALL),
+    S(k_room, CALL),
+    S(k_finish, CALL),
+    S(k_atrailer, CALL),
+    S(k_expect, CALL),
+    S(k_output, CALL),
+    S(k_progress, CALL),
+    S(k_interim, CALL),
     S(k_at, CALL),
     N(k_free, CALL),
     S(rv_framing, RECEIVER_CONFIG),

@@ -402,6 +402,70 @@ static void no_call_read(hysock_call *call, hysock_status status, hysock_str pie
     no_call(call, status, userdata);
 }
 
+static int64_t no_body(hysock_call *call, void *buf, size_t size, void *userdata) {
+    (void)buf;
+    (void)size;
+    no_call(call, HYSOCK_OK, userdata);
+    return -1;
+}
+
+static void no_writable(hysock_call *call, void *userdata) { no_call(call, HYSOCK_OK, userdata); }
+
+static void no_progress(hysock_call *call, uint64_t sent, uint64_t send_total, uint64_t received,
+                        uint64_t receive_total, void *userdata) {
+    (void)sent;
+    (void)send_total;
+    (void)received;
+    (void)receive_total;
+    no_call(call, HYSOCK_OK, userdata);
+}
+
+static void no_informational(hysock_call *call, int32_t http_status, void *userdata) {
+    (void)http_status;
+    no_call(call, HYSOCK_OK, userdata);
+}
+
+static void bodies(hysock_client *client) {
+    REFUSED_DROP(hysock_call_set_body_reader(NULL, NULL, 0, no_body, &drops, count_drop));
+    REFUSED(hysock_call_set_body_fd(NULL, NULL, 0, 0));
+    REFUSED(hysock_call_set_body_stream(NULL, NULL, 0));
+    REFUSED(hysock_call_write(NULL, "x", 1, 0, NULL));
+    REFUSED_DROP(hysock_call_on_writable(NULL, no_writable, &drops, count_drop, NULL));
+    REFUSED(hysock_call_finish(NULL, NULL));
+    REFUSED(hysock_call_add_trailer(NULL, "a", "b", HYSOCK_NTS));
+    REFUSED(hysock_call_set_expect_continue(NULL, 1));
+    REFUSED(hysock_call_set_output_fd(NULL, 1));
+    REFUSED_DROP(hysock_call_on_progress(NULL, no_progress, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_call_on_informational(NULL, no_informational, &drops, count_drop, NULL));
+
+    hysock_call *call = new_call(client, "PUT", "/");
+    REFUSED_DROP(hysock_call_set_body_reader(call, NULL, 0, NULL, &drops, count_drop));
+    REFUSED_DROP(hysock_call_on_progress(call, NULL, &drops, count_drop, NULL));
+    REFUSED_DROP(hysock_call_on_informational(call, NULL, &drops, count_drop, NULL));
+    REFUSED(hysock_call_perform(call, NULL)); /* as the setter was */
+    hysock_call_free(call);
+    call = new_call(client, "PUT", "/");
+    REFUSED(hysock_call_set_body_fd(call, NULL, -1, 0));
+    REFUSED(hysock_call_perform(call, NULL));
+    hysock_call_free(call);
+    call = new_call(client, "PUT", "/");
+    REFUSED(hysock_call_set_output_fd(call, -1));
+    REFUSED(hysock_call_perform(call, NULL));
+    hysock_call_free(call);
+    call = new_call(client, "PUT", "/");
+    REFUSED(hysock_call_set_expect_continue(call, 0));
+    REFUSED(hysock_call_perform(call, NULL));
+    hysock_call_free(call);
+    call = new_call(client, "PUT", "/");
+    CHECK_OK(hysock_call_set_body_stream(call, NULL, HYSOCK_UNKNOWN));
+    REFUSED(hysock_call_add_trailer(call, NULL, "b", HYSOCK_NTS));
+    REFUSED(hysock_call_add_trailer(call, "a", NULL, HYSOCK_NTS));
+    REFUSED(hysock_call_write(call, NULL, 1, 0, NULL));
+    REFUSED(hysock_call_write(call, "x", HYSOCK_NTS, 0, NULL));
+    REFUSED_DROP(hysock_call_on_writable(call, NULL, &drops, count_drop, NULL));
+    hysock_call_free(call);
+}
+
 static void client(hysock_runtime *runtime, const char *path) {
     hysock_client *client = NULL, *none = (hysock_client *)&drops;
     hysock_call *call = NULL, *no = (hysock_call *)&drops;
@@ -507,6 +571,7 @@ static void client(hysock_runtime *runtime, const char *path) {
     REFUSED_DROP(hysock_call_read_start(call, NULL, &drops, count_drop, NULL));
     empty(hysock_call_trailer(call, NULL));
     hysock_call_free(call);
+    bodies(client);
     hysock_client_free(client);
 }
 

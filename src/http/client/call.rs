@@ -1,6 +1,8 @@
 //! One request sent, and the answer received.
 
 use super::cancel::Driver;
+use super::delivered::Delivered;
+use super::outgoing::Probe;
 use super::reactor::Local;
 use super::request::Template;
 use super::state::{Stage, State};
@@ -11,10 +13,10 @@ use super::{caller, reactor};
 use crate::error::{Error, Operation, Result, Status};
 use crate::http::Kept;
 use crate::http::headers;
-use crate::http::parent::{Keep, Parent};
+use crate::http::parent::Parent;
+use crate::runtime::context;
 use crate::runtime::delivery::{self, Event, Executor, Node, Strand};
 use crate::runtime::gate::deadline_after;
-use crate::runtime::{context, taking};
 use crate::socket::peer::Record;
 use crate::socket::stream::Expired;
 use bytes::Bytes;
@@ -31,7 +33,7 @@ pub struct Call {
     /// From the first time on that it is used again.
     kept: Option<Kept>,
     /// `None` when the client has no runtime.
-    strand: Option<Strand>,
+    pub(super) strand: Option<Strand>,
     /// Where it stands in the list of those that run, under that list's lock or on its thread.
     pub(super) place: AtomicUsize,
     /// Cancelled, for a look without the lock.
@@ -138,7 +140,12 @@ impl Call {
 
     /// The bytes are copied by the caller of this.
     pub fn set_body(&self, content_type: Option<&[u8]>, body: Bytes) -> Result<()> {
-        self.set(|state| state.request.set_body(content_type, body))
+        self.set(|state| {
+            if state.upload().is_some() {
+                return Err(Error::state("the call has a body already"));
+            }
+            state.request.set_body(content_type, body)
+        })
     }
 
     pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<()> {
@@ -181,7 +188,7 @@ impl Call {
         self.state().refused.get_or_insert(error);
     }
 
-    fn begin(&self, state: &mut State) -> Result<()> {
+    fn begin(&self, state: &mut State, performed: bool) -> Result<()> {
         if let Some(error) = &state.refused {
             return Err(error.clone());
         }
@@ -192,6 +199,9 @@ impl Call {
         }
         if let Some(error) = &state.cancelled {
             return Err(error.clone());
+        }
+        if let Some(extras) = &mut state.extras {
+            extras.begin(performed, &state.request.headers)?;
         }
         self.client.hold()?;
         state.keep = state.parent.as_ref().map(|parent| parent.keep());
@@ -206,7 +216,7 @@ impl Call {
         context::check_may_block("hysock_call_perform")?;
         let times = {
             let mut state = self.state();
-            self.begin(&mut state)?;
+            self.begin(&mut state, true)?;
             state.times()
         };
         self.client.remember(self);
@@ -214,6 +224,11 @@ impl Call {
             Ok(Some(live)) => return self.park(live),
             other => other.map(drop),
         };
+        if times.extras {
+            self.end_extras();
+            let hooks = self.state().extras.as_mut().map(|e| e.take_hooks());
+            drop(hooks);
+        }
         let (result, _) = self.state().settle(result);
         self.client.forget(self);
         let keep = self.state().keep.take();
@@ -227,7 +242,7 @@ impl Call {
         self.client.home()?;
         {
             let mut state = self.state();
-            self.begin(&mut state)?;
+            self.begin(&mut state, false)?;
             state.done = Some(done);
             state.driver = Driver::Reactor(None);
         }
@@ -240,6 +255,11 @@ impl Call {
         let mut state = self.state();
         if matches!(state.stage, Stage::Streaming) {
             return self.end_stream(state, result);
+        }
+        if state.extras.is_some() {
+            drop(state);
+            self.end_extras();
+            state = self.state();
         }
         let (_, parent) = state.settle(result);
         drop(state);
@@ -281,24 +301,31 @@ impl Call {
     }
 
     /// What a connection to this peer is to do; made anew for each try.
-    pub fn order(&self, peer: &Arc<Record>) -> Order {
+    pub fn order(self: &Arc<Self>, peer: &Arc<Record>, probe: &Probe) -> Order {
         let mut state = self.state();
         state.peer = Some(peer.clone());
-        Order {
+        let mut order = Order {
             request: state.request.make(),
             room: std::mem::take(&mut state.body_room),
             streams: state.streams.is_some(),
             wish: state.switch.as_ref().map_or(Wish::Nothing, |s| s.wish()),
+            extras: state.extras.is_some(),
+        };
+        drop(state);
+        if order.extras {
+            self.order_extras(&mut order.request, probe);
         }
+        order
     }
 
     /// Whether a request that failed on a connection with a past may be sent again on a new one: nothing of
     /// it was delivered, or doing it twice is doing it once (RFC 9110, section 9.2.2).
     pub fn may_retry(&self, progress: Progress) -> bool {
-        let state = self.state();
+        let mut state = self.state();
         state.cancelled.is_none()
             && !progress.received
             && (!progress.sent || state.request.is_idempotent())
+            && state.upload().is_none_or(|upload| !upload.begun)
     }
 
     /// The result: `WOULD_BLOCK` before the end.
@@ -355,58 +382,6 @@ impl Call {
     /// The answer's whole body; an uncounted NUL follows it.
     pub fn body(&self) -> Option<&[u8]> {
         self.answer.get().and_then(|answer| answer.body.as_bytes())
-    }
-}
-
-/// The last callback has run: whoever waits for it may go on. What the call's parent kept goes after that.
-pub(super) struct Delivered<'a>(pub &'a Arc<Client>, pub Option<Keep>);
-
-impl Drop for Delivered<'_> {
-    fn drop(&mut self) {
-        let keep = self.1.take();
-        if taking::is_on() {
-            let client = self.0.clone();
-            let ending = client.is_ending();
-            taking::settle_later(ending, move || drop(Delivered(&client, keep)));
-        } else {
-            self.0.let_go();
-        }
-    }
-}
-
-impl Node for Call {
-    fn strand(&self) -> &Strand {
-        self.strand
-            .as_ref()
-            .expect("only a call on a runtime is started")
-    }
-
-    fn deliver(self: Arc<Self>, event: Event) {
-        if event == Event::Read {
-            return self.deliver_piece();
-        }
-        let mut state = self.state();
-        let status = match &state.stage {
-            // Of one that is streamed the head is there.
-            Stage::Done(Err(error)) if self.answer.get().is_none() => error.status,
-            _ => Status::Ok,
-        };
-        let run = event == Event::Call && !state.withdrawn && !self.client.is_withdrawn();
-        let delivered = Delivered(&self.client, state.keep.take());
-        let done = state.done.take();
-        drop(state);
-        match done {
-            Some(done) if run => context::callback(|| done(&self, status)),
-            done => drop(done),
-        }
-        drop(delivered);
-    }
-
-    fn abandon(self: Arc<Self>, event: Event) {
-        if event == Event::Read {
-            return drop(self.take_reader());
-        }
-        self.deliver(Event::Discard);
     }
 }
 

@@ -6,6 +6,7 @@ use super::call::Call;
 use super::cancel::Driver;
 use super::live::Live;
 use super::open::{Admitted, Tries};
+use super::outgoing::Probe;
 use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
 use super::state::Times;
@@ -71,7 +72,8 @@ impl CallerConnection {
         let Admitted { socket, peer } = client.admit(socket)?;
         let useless = client.useless();
         let (stream, caller) = CallerStream::new(socket, useless.clone());
-        let http = Http::new(stream, peer, useless, client.config.max_head)?;
+        let probe = Probe::Caller(caller.clone());
+        let http = Http::new(stream, probe, peer, useless, client.config.max_head)?;
         Ok(Box::new(CallerConnection {
             end: End {
                 caller,
@@ -110,7 +112,7 @@ impl CallerConnection {
     /// Sends the request and blocks for the answer.
     fn run(
         &mut self,
-        call: &Call,
+        call: &Arc<Call>,
         max_body: u64,
         times: Times,
     ) -> std::result::Result<Rest, Failure> {
@@ -123,7 +125,17 @@ impl CallerConnection {
             if let Poll::Ready(result) = transfer.as_mut().poll(&mut cx) {
                 return result;
             }
+            if times.extras {
+                look_up(call, times)?;
+            }
             if self.flag.0.swap(false, Ordering::AcqRel) {
+                continue;
+            }
+            if times.extras
+                && let Some(waits) = call.take_waits()
+            {
+                let waited = self.end.caller.wait_also(&waits, None);
+                waited.map_err(|_| Failure::Expired)?;
                 continue;
             }
             if !self.end.caller.take_wants_write() {
@@ -138,6 +150,7 @@ impl CallerConnection {
     /// What comes next of an answer's body; `None` when nothing has come until then.
     pub fn next_of(
         &mut self,
+        call: &Arc<Call>,
         body: &mut Incoming,
         times: Times,
         until: Option<Instant>,
@@ -153,7 +166,16 @@ impl CallerConnection {
             if self.flag.0.swap(false, Ordering::AcqRel) {
                 continue;
             }
-            match caller.wait_until(until) {
+            let waits = if times.extras {
+                call.take_waits()
+            } else {
+                None
+            };
+            let waited = match waits {
+                None => caller.wait_until(until),
+                Some(waits) => caller.wait_also(&waits, until),
+            };
+            match waited {
                 Ok(true) => {}
                 Ok(false) => return None,
                 // Blocking in a read whose time is over gives the right error at once.
@@ -178,7 +200,11 @@ impl CallerConnection {
 
     /// Whether bytes came that nobody asked for: the next call would take them for its answer. Asked of
     /// connections that had time to get some, so that calls in a row need no system call for it.
-    fn is_disturbed(&self) -> bool {
+    fn is_disturbed(&self, times: Times) -> bool {
+        if times.extras {
+            // A body that is given once cannot be sent again.
+            return self.end.caller.is_stale();
+        }
         self.idle_for() > SETTLED && self.end.caller.has_unread()
     }
 
@@ -190,8 +216,20 @@ impl CallerConnection {
     }
 }
 
+/// Between two steps of a call that has much to move: what else there is.
+fn look_up(call: &Arc<Call>, times: Times) -> std::result::Result<(), Failure> {
+    call.show_news();
+    if call.is_cut() {
+        return Err(Failure::Own(call.cut_error()));
+    }
+    match times.deadline {
+        Some(deadline) if deadline <= Instant::now() => Err(Failure::Expired),
+        _ => Ok(()),
+    }
+}
+
 /// Performs `call` to its end, or to the head of an answer whose body is read from what is given.
-pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<Option<Box<Live>>> {
+pub fn perform(client: &Arc<Client>, call: &Arc<Call>, times: Times) -> Result<Option<Box<Live>>> {
     let deadline = times.deadline;
     let pool = client.pool()?;
     let mut fresh = false;
@@ -203,7 +241,7 @@ pub fn perform(client: &Arc<Client>, call: &Call, times: Times) -> Result<Option
             armed: true,
         };
         let (mut connection, reused) = match grant {
-            Grant::Connection(connection) if !connection.is_disturbed() => (connection, true),
+            Grant::Connection(connection) if !connection.is_disturbed(times) => (connection, true),
             Grant::Connection(_) | Grant::Place => (open(client, call, deadline)?, false),
         };
         call.set_driver(Driver::Caller(connection.end.caller.clone()))?;

@@ -53,7 +53,14 @@ impl Call {
             Driver::Caller(caller) => caller.shutdown(),
             Driver::Reactor(waker) => self.wake(waker.take()),
         }
-        if matches!(state.stage, Stage::Streaming) {
+        let streams = matches!(state.stage, Stage::Streaming);
+        if let Some(extras) = &state.extras {
+            extras.ring();
+            drop(state);
+            self.stop_upload();
+            state = self.state();
+        }
+        if streams {
             self.fail_stream(state, &error);
         }
     }

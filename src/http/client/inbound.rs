@@ -26,7 +26,13 @@ impl Worker {
         while !body.is_end_stream() {
             match self.next_of(call, &mut body, times).await? {
                 Arrived::End(end) => return end,
-                arrived => call.arrive(arrived),
+                Arrived::Piece(piece) => {
+                    if times.extras {
+                        call.note_moved(0, piece.len());
+                    }
+                    call.arrive(Arrived::Piece(piece));
+                }
+                trailers => call.arrive(trailers),
             }
         }
         Ok(())
@@ -43,15 +49,21 @@ impl Worker {
             http.drive(cx);
             call.poll_asked()
         });
-        limit(call, times.deadline, asked).await?;
-        let next = poll_fn(|cx| http.poll_body(body, cx));
+        limit(call, times.deadline, asked).await??;
+        let next = poll_fn(|cx| match http.poll_body(body, cx) {
+            Poll::Pending if times.extras => {
+                let failure = call.upload_failure();
+                failure.map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+            }
+            next => next.map(Ok),
+        });
         let frame = if times.patience.is_endless() {
-            limit(call, times.deadline, next).await?
+            limit(call, times.deadline, next).await??
         } else {
             // Only waits for the peer count, not those for who reads.
-            let watched = watch(stream, times.patience, next);
+            let watched = watch(stream, times, call, next);
             let frame = limit(call, times.deadline, watched).await?;
-            frame.map_err(|why| call.timed_out(why))?
+            frame.map_err(|why| call.timed_out(why))??
         };
         let source = &self.local.client.source;
         Ok(Arrived::of(frame, |error| {

@@ -57,17 +57,25 @@ impl Live {
     }
 
     /// What comes next of the body; `None` when nothing has come until then.
-    fn next(&mut self, call: &Call, until: Option<Instant>) -> Option<Arrived> {
+    fn next(&mut self, call: &Arc<Call>, until: Option<Instant>) -> Option<Arrived> {
         let begun = Instant::now();
         let mut times = self.times;
         let idle = &mut times.patience.idle;
         *idle = idle.map(|idle| idle.saturating_sub(self.waited));
         let connection = self.connection.as_mut().expect("not handed back yet");
-        let Some(next) = connection.next_of(&mut self.body, times, until) else {
+        let Some(next) = connection.next_of(call, &mut self.body, times, until) else {
             self.waited += begun.elapsed();
             return None;
         };
         self.waited = Duration::ZERO;
+        if times.extras {
+            if let Some(Ok(frame)) = &next
+                && let Some(piece) = frame.data_ref()
+            {
+                call.note_moved(0, piece.len());
+            }
+            call.show_news();
+        }
         let caller = connection.caller();
         Some(Arrived::of(next, |error| {
             let failure = Failure::Http(error);

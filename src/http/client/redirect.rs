@@ -19,6 +19,10 @@ impl Call {
             return false;
         }
         let mut state = self.state();
+        if state.upload().is_some() {
+            // A body that is given once cannot be sent again.
+            return false;
+        }
         let limit = self.client.config.max_redirects;
         state.hops += 1;
         let result = if state.hops > limit {

@@ -1,6 +1,7 @@
 //! What a call sends.
 
 use super::open::Source;
+use super::outgoing::Outgoing;
 use super::redirect;
 use crate::error::{Error, Result};
 use crate::http::body::Whole;
@@ -131,8 +132,18 @@ impl Template {
         self.method.is_idempotent()
     }
 
-    pub fn make(&mut self) -> Request<Whole> {
-        let mut request = Request::new(Whole::new(self.body.clone().unwrap_or_default(), ()));
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// The body in memory.
+    pub fn body(&self) -> Option<&Bytes> {
+        self.body.as_ref()
+    }
+
+    pub fn make(&mut self) -> Request<Outgoing> {
+        let body = Whole::new(self.body.clone().unwrap_or_default(), ());
+        let mut request = Request::new(Outgoing::Whole(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.target.clone();
         *request.version_mut() = Version::HTTP_11;

@@ -2,6 +2,7 @@
 
 use super::call::DoneFn;
 use super::cancel::Driver;
+use super::extras::Extras;
 use super::request::Template;
 use super::streaming::Streams;
 use super::switch::Switch;
@@ -44,6 +45,8 @@ pub struct State {
     pub streams: Option<Box<Streams>>,
     /// Of a call that wants its connection.
     pub switch: Option<Box<Switch>>,
+    /// Of one with more than a head and a body in memory.
+    pub extras: Option<Box<Extras>>,
 }
 
 /// How long a call may take.
@@ -51,6 +54,8 @@ pub struct State {
 pub struct Times {
     pub deadline: Option<Instant>,
     pub patience: Patience,
+    /// It has more than a head and a body in memory.
+    pub extras: bool,
 }
 
 pub enum Stage {
@@ -83,6 +88,7 @@ impl State {
             done: None,
             streams: None,
             switch: None,
+            extras: None,
         }
     }
 
@@ -103,6 +109,7 @@ impl State {
         self.redirect = None;
         self.streams = None;
         self.switch = None;
+        self.extras = None;
     }
 
     /// Keeps the result. A cancel that came first is the result, whatever it made of the connection.
@@ -129,6 +136,7 @@ impl State {
         Times {
             deadline: self.deadline,
             patience: self.patience,
+            extras: self.extras.is_some(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! An answer whose body is read piece by piece: what its reader asks for, and what it gets.
 
 use super::Client;
-use super::call::{Call, Delivered};
+use super::call::Call;
+use super::delivered::Delivered;
 use super::live::Live;
 use super::state::{Stage, State};
 use crate::error::{Error, Operation, Result, Status};
@@ -113,6 +114,11 @@ impl Call {
     /// The answer is given as soon as its head is there.
     pub fn set_streaming(&self) -> Result<()> {
         self.set(|state| {
+            if state.extras.as_ref().is_some_and(|e| e.output.is_some()) {
+                return Err(Error::state(
+                    "the answer's body goes to a descriptor: it cannot be read as well",
+                ));
+            }
             state
                 .streams
                 .get_or_insert_with(|| Box::new(Streams::new()));
@@ -213,7 +219,7 @@ impl Call {
     }
 
     /// On whose strand its callbacks run.
-    fn owner(self: &Arc<Self>, state: &State) -> Arc<dyn Node> {
+    pub(super) fn owner(self: &Arc<Self>, state: &State) -> Arc<dyn Node> {
         match &state.parent {
             Some(parent) => parent.clone().node(),
             None => self.clone(),
@@ -239,10 +245,13 @@ impl Call {
     }
 
     /// Ready when a piece is wanted.
-    pub(super) fn poll_asked(&self) -> Poll<()> {
-        let state = self.state();
+    pub(super) fn poll_asked(&self) -> Poll<Result<()>> {
+        let mut state = self.state();
+        if let Some(error) = state.upload().and_then(|upload| upload.failure.clone()) {
+            return Poll::Ready(Err(error));
+        }
         match &state.streams {
-            Some(streams) if streams.reading.wanted() == Wanted::Piece => Poll::Ready(()),
+            Some(streams) if streams.reading.wanted() == Wanted::Piece => Poll::Ready(Ok(())),
             _ => Poll::Pending,
         }
     }
@@ -306,8 +315,18 @@ impl Call {
             .streams
             .as_mut()
             .and_then(|streams| streams.hold.take());
+        let Some(extras) = &mut state.extras else {
+            self.tell(state);
+            return drop(hold);
+        };
+        // The functions of the program that are left go when nothing more comes.
+        extras.last_hold = hold;
+        let performed = extras.performed;
         self.tell(state);
-        drop(hold);
+        self.end_extras();
+        if performed {
+            self.clone().deliver_news();
+        }
     }
 
     /// The function that waits for a piece, with what there is for it.

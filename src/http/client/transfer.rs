@@ -3,9 +3,10 @@
 
 use super::call::Call;
 use super::open::Source;
+use super::outgoing::{Outgoing, Probe};
 use super::switch::Wish;
 use crate::error::{Error, Operation, Result as Outcome, Status};
-use crate::http::body::{Collect, Collected, Uncollected, Whole};
+use crate::http::body::{Collect, Collected, Uncollected};
 use crate::limits::READ_MAX;
 use crate::socket::peer::Record;
 use crate::socket::stream::Useless;
@@ -25,22 +26,26 @@ use std::task::{Context, Poll, Waker};
 
 /// hyper's client side of one connection. Both halves are polled together, nothing is spawned.
 pub struct Http<IO: Read + Write + Unpin> {
-    sender: SendRequest<Whole>,
+    sender: SendRequest<Outgoing>,
     /// Dropped when it has ended: that is how hyper ends a request which it has not begun.
-    connection: Option<Connection<IO, Whole>>,
+    connection: Option<Connection<IO, Outgoing>>,
     /// Who is at the other end.
     peer: Arc<Record>,
     /// Told of each head and each piece of a body that came.
     useless: Arc<Useless>,
+    /// For bodies that are not in memory.
+    pub probe: Probe,
 }
 
 /// What a call wants of a connection.
 pub struct Order {
-    pub request: Request<Whole>,
+    pub request: Request<Outgoing>,
     /// For the answer's body.
     pub room: Collected,
     /// The body is read piece by piece.
     pub streams: bool,
+    /// There is more than a head and a body in memory.
+    pub extras: bool,
     /// Whether the connection may be given away.
     pub wish: Wish,
 }
@@ -71,12 +76,17 @@ pub enum Failure {
     BodyTooLarge,
     TwoLengths,
     Unasked,
+    /// Of the program's side.
+    Own(Error),
+    /// A calling thread's time is over.
+    Expired,
 }
 
 impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
     /// hyper's handshake does no input or output in HTTP/1: it is done at its first poll.
     pub fn new(
         io: IO,
+        probe: Probe,
         peer: Arc<Record>,
         useless: Arc<Useless>,
         max_head: usize,
@@ -95,6 +105,7 @@ impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
                 connection: Some(connection),
                 peer,
                 useless,
+                probe,
             }),
             Poll::Ready(Err(error)) => Err(Error::new(
                 Status::System,
@@ -135,11 +146,11 @@ impl<IO: Read + Write + Unpin> Http<IO> {
     /// Sends the call's request, its first byte after `pause`; the call keeps the answer.
     pub async fn transfer(
         &mut self,
-        call: &Call,
+        call: &Arc<Call>,
         pause: impl Future<Output = ()>,
         max_body: u64,
     ) -> Result<Rest, Failure> {
-        let order = call.order(&self.peer);
+        let order = call.order(&self.peer, &self.probe);
         self.useless.reset();
         let mut response = pin!(self.sender.send_request(order.request));
         let connection = &mut self.connection;
@@ -156,10 +167,14 @@ impl<IO: Read + Write + Unpin> Http<IO> {
                     polled = response.as_mut().poll(&mut arrived);
                 }
             }
-            polled
+            if order.extras
+                && let Some(error) = call.upload_failure()
+            {
+                return Poll::Ready(Err(Failure::Own(error)));
+            }
+            polled.map_err(Failure::Http)
         })
-        .await
-        .map_err(Failure::Http)?;
+        .await?;
         self.useless.reset();
         let (head, incoming) = response.into_parts();
         let length = incoming.size_hint().exact();
@@ -175,13 +190,27 @@ impl<IO: Read + Write + Unpin> Http<IO> {
             call.keep(Answer { head, body, length });
             return Ok(Rest::Switched(early));
         }
+        if order.extras {
+            call.answer_began(head.status.is_success(), length);
+        }
         let leads_on = order.streams && call.follows(&head);
         if order.streams && !leads_on {
             let body = Collected::default();
             call.keep(Answer { head, body, length });
             return Ok(Rest::Body(incoming));
         }
-        let (body, trailers) = self.collect(incoming, max_body, order.room).await?;
+        if order.extras
+            && head.status.is_success()
+            && let Some(output) = call.output()
+        {
+            self.save(call, incoming, output).await?;
+            let body = Collected::default();
+            call.keep(Answer { head, body, length });
+            return Ok(Rest::Nothing);
+        }
+        let watcher = order.extras.then_some(call);
+        let collected = self.collect(incoming, max_body, order.room, watcher);
+        let (body, trailers) = collected.await?;
         if !leads_on && !call.follows(&head) {
             call.keep_trailers(trailers);
             call.keep(Answer { head, body, length });
@@ -207,26 +236,39 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         incoming: Incoming,
         max_body: u64,
         room: Collected,
+        watcher: Option<&Arc<Call>>,
     ) -> Result<(Collected, Option<Box<HeaderMap>>), Failure> {
         let connection = &mut self.connection;
         let mut arrived = Context::from_waker(Waker::noop());
         let mut collect = Collect::into(incoming, max_body, room)?;
+        let mut told = 0;
         let body = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(body) = collect.poll(&mut arrived) {
-                    return Poll::Ready(body);
+                    return Poll::Ready(body.map_err(Failure::from));
+                }
+                if let Some(call) = watcher {
+                    call.note_moved(0, collect.collected() - told);
+                    told = collect.collected();
+                    if let Some(error) = call.upload_failure() {
+                        return Poll::Ready(Err(Failure::Own(error)));
+                    }
                 }
                 // Taking a piece has made room for the next one.
                 let before = collect.collected();
                 drive(connection, cx);
                 match collect.poll(&mut arrived) {
-                    Poll::Ready(body) => return Poll::Ready(body),
+                    Poll::Ready(body) => return Poll::Ready(body.map_err(Failure::from)),
                     Poll::Pending if collect.collected() == before => return Poll::Pending,
                     Poll::Pending => self.useless.reset(),
                 }
             }
         });
         let body = body.await?;
+        if let Some(call) = watcher {
+            let all = body.as_bytes().map_or(0, <[u8]>::len);
+            call.note_moved(0, all - told);
+        }
         Ok((body, collect.take_trailers()))
     }
 
@@ -262,7 +304,7 @@ fn check_length(head: &response::Parts) -> Result<(), Failure> {
 
 /// Moves bytes. The end of the connection shows in what waits for it.
 fn drive<IO: Read + Write + Unpin>(
-    connection: &mut Option<Connection<IO, Whole>>,
+    connection: &mut Option<Connection<IO, Outgoing>>,
     cx: &mut Context<'_>,
 ) {
     if is_over(connection, cx) {
@@ -272,7 +314,7 @@ fn drive<IO: Read + Write + Unpin>(
 
 /// Moves bytes; whether hyper is done with the connection.
 fn is_over<IO: Read + Write + Unpin>(
-    connection: &mut Option<Connection<IO, Whole>>,
+    connection: &mut Option<Connection<IO, Outgoing>>,
     cx: &mut Context<'_>,
 ) -> bool {
     connection
@@ -327,7 +369,7 @@ impl Failure {
     }
 
     pub fn is_timeout(&self) -> bool {
-        self.io() == Some(io::ErrorKind::TimedOut)
+        matches!(self, Failure::Expired) || self.io() == Some(io::ErrorKind::TimedOut)
     }
 
     /// The error that the user gets; `at` names the address.
@@ -340,6 +382,8 @@ impl Failure {
                             hysock_client_config_set_max_body";
                 return ended(Status::TooLarge, what);
             }
+            Failure::Own(error) => return error.clone(),
+            Failure::Expired => return ended(Status::TimedOut, "the time is over"),
             Failure::TwoLengths => {
                 let what = "the answer has both Transfer-Encoding and Content-Length";
                 return ended(Status::Protocol, what);

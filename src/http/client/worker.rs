@@ -3,6 +3,7 @@
 use super::Client;
 use super::call::Call;
 use super::open::{Admitted, Tries};
+use super::outgoing::Probe;
 use super::pool::Next;
 use super::reactor::{Idle, Local, Order, run_in_free_place};
 use super::transfer::{Http, Progress, Rest};
@@ -34,6 +35,10 @@ impl Worker {
         let times = poll_fn(|cx| Poll::Ready(call.enter(cx.waker()))).await?;
         let deadline = times.deadline;
         loop {
+            if times.extras && self.connection.as_ref().is_some_and(|(_, s)| s.is_stale()) {
+                // A body that is given once cannot be sent again.
+                self.close();
+            }
             let reused = self.connection.is_some();
             if !reused {
                 let socket = limit(call, deadline, open(&client, deadline)).await??;
@@ -46,7 +51,7 @@ impl Worker {
             let result = if times.patience.is_endless() {
                 limit(call, deadline, transfer).await
             } else {
-                let watched = watch(stream, times.patience, transfer);
+                let watched = watch(stream, times, call, transfer);
                 let result = limit(call, deadline, watched).await;
                 result.and_then(|done| done.map_err(|why| call.timed_out(why)))
             };
@@ -232,7 +237,8 @@ fn attach(client: &Client, socket: Arc<OwnedFd>) -> Result<(Http<ClientStream>, 
     let useless = client.useless();
     let stream = ClientStream::new(socket, useless.clone())
         .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
-    let http = Http::new(stream.clone(), peer, useless, client.config.max_head)?;
+    let probe = Probe::Reactor(stream.clone());
+    let http = Http::new(stream.clone(), probe, peer, useless, client.config.max_head)?;
     Ok((http, stream))
 }
 

@@ -136,7 +136,7 @@ impl Node for Exchange {
                     context::callback(|| f(&self, fd, early));
                 }
             }
-            Event::Discard => {
+            Event::News | Event::Discard => {
                 let hooks = self.state().take_hooks();
                 drop(hooks);
                 self.end_keeps();

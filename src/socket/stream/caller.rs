@@ -120,12 +120,25 @@ impl Caller {
         self.limits().expired.unwrap_or(Expired::Total)
     }
 
+    pub(super) fn set_expired(&self, why: Expired) {
+        self.limits().expired = Some(why);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.limits().deadline
+    }
+
+    /// Whether the peer has closed, or said something unasked.
+    pub fn is_stale(&self) -> bool {
+        sys::has_news(&*self.fd)
+    }
+
     fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When a wait that begins now is over; `sent`: for the answer, not for room to send.
-    fn until(&self, sent: bool) -> Option<(Instant, Expired)> {
+    pub(super) fn until(&self, sent: bool) -> Option<(Instant, Expired)> {
         let limits = self.limits();
         let total = limits.deadline.map(|end| (end, Expired::Total));
         if limits.patience.is_endless() {

@@ -180,6 +180,11 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
         sys::unsent(&self.0.fd)
     }
 
+    /// Whether the peer has closed, or said something unasked.
+    pub fn is_stale(&self) -> bool {
+        sys::has_news(&self.0.fd)
+    }
+
     /// Whether unread bytes wait in the kernel.
     pub fn has_unread(&self) -> bool {
         sys::unread(&self.0.fd) > 0
