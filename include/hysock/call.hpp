@@ -69,7 +69,8 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
 
     /// hysock_call_perform(): send the request and wait for the whole answer, on this thread: no
     /// other thread of the library takes part.
-    [[nodiscard]] result<void> perform() {
+    // Not inlined: in a coroutine compilers would keep the address of a thread's variable.
+    [[nodiscard]] [[gnu::noinline]] result<void> perform() {
         const detail::throws_into_me thrown;
         return thrown.instead_of(
             detail::done([&](hysock_error *err) { hysock_call_perform(get(), err); }));

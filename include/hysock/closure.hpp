@@ -106,7 +106,9 @@ template <class F, class O> class once {
   public:
     once(F fn, O otherwise, std::shared_ptr<fate> fate)
         : fn_(std::move(fn)), otherwise_(std::move(otherwise)), fate_(std::move(fate)) {}
-    once(once &&) = default;
+    once(once &&other) noexcept
+        : fn_(std::move(other.fn_)), otherwise_(std::move(other.otherwise_)),
+          fate_(std::move(other.fate_)) {}
     once(const once &) = delete;
     once &operator=(const once &) = delete;
     once &operator=(once &&) = delete;

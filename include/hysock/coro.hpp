@@ -117,7 +117,7 @@ template <class T> detached run(task<T> task) { co_await task; }
 
 /// The function stays until its coroutine has ended: that may use what it has captured.
 template <class F> detached run_with(std::shared_ptr<F> fn, exchange exchange) {
-    co_await (*fn)(std::move(exchange));
+    co_await (*fn)(std::move(exchange)); // NOLINT(bugprone-use-after-move)
 }
 
 /// Waits for one callback, of which it makes a result<T>. `begin` registers it.

@@ -72,7 +72,7 @@ enum class operation : std::int32_t {
 /// What went wrong, in words: a hysock_error with its words in reach.
 class error {
   public:
-    error() noexcept {
+    error() noexcept { // NOLINT(*-member-init): of the message's 496 bytes one will do
         raw_.status = HYSOCK_OK;
         raw_.os_error = 0;
         raw_.operation = HYSOCK_OPERATION_NONE;
@@ -122,7 +122,7 @@ class error {
         std::memcpy(raw_.message, message, len);
         raw_.message[len] = '\0';
     }
-    hysock_error raw_; // NOLINT(*-member-init): the message is 496 bytes, and one of them will do
+    hysock_error raw_;
 };
 
 #if HYSOCK_EXCEPTIONS

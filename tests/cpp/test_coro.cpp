@@ -4,7 +4,6 @@
 #include <hysock/coro.hpp>
 
 #include <stdexcept>
-#include <thread>
 #include <vector>
 
 namespace {
@@ -13,8 +12,9 @@ using check::latch;
 using check::life;
 using hysock::status;
 
-std::thread::id main_thread; // which dispatches the queue
-bool here() { return std::this_thread::get_id() == main_thread; }
+// The main thread dispatches the queue. pthread_self() is "const" for compilers: in a coroutine
+// they keep its value over a co_await, though that may go on in another thread.
+bool here() { return ::gettid() == ::getpid(); }
 
 struct world {
     check::folder folder;
@@ -241,7 +241,6 @@ void in_parallel() {
 } // namespace
 
 int main() {
-    main_thread = std::this_thread::get_id();
     std::signal(SIGPIPE, SIG_DFL);
     everyday();
     endings();

@@ -25,6 +25,7 @@ struct world {
     hysock::queue queue = OK(hysock::queue::make(runtime));
     hysock::server server = OK(hysock::server::make(runtime, server_config()));
     hysock::client client = OK(hysock::client::make(path, client_config()));
+    std::vector<hysock::exchange> forgotten; // never answered
     std::atomic<bool> over{false};
     std::thread dispatcher{[this] {
         while (!over)
@@ -89,6 +90,7 @@ struct world {
         over = true;
         OK(queue.wake());
         dispatcher.join();
+        forgotten.clear();
         server.free();
         client.free();
         queue.free();
@@ -292,12 +294,9 @@ void leaving(world &w, latch &gone) {
             gone.add();
         }));
     }));
-    OK(w.server.add_route("GET", "/left", [&gone](hysock::exchange &e) {
+    OK(w.server.add_route("GET", "/left", [&](hysock::exchange &e) {
+        w.forgotten.push_back(OK(e.defer()));
         gone.add();
-        static std::vector<hysock::exchange> forgotten;
-        forgotten.push_back(OK(e.defer()));
-        if (forgotten.size() == 2)
-            forgotten.clear();
     }));
 }
 

@@ -90,7 +90,7 @@ void results() {
     CHECK(good && good.has_value() && good.value() == 7 && *good == 7 && good.value_or(1) == 7);
     CHECK_EQ(good.status(), status::ok);
     CHECK(!good.error());
-    const hysock::result<int> bad(hysock::error(status::absent));
+    const hysock::result<int> bad = hysock::error(status::absent);
     CHECK(!bad && bad.value_or(1) == 1);
     CHECK_EQ(bad.status(), status::absent);
     CHECK(std::strcmp(bad.error().message(), hysock::status_message(status::absent)) == 0);
