@@ -1,13 +1,13 @@
 # hysock: library, header, examples, tests. README.md says more.
 #
-#   make            build/libhysock.so, build/libhysock.a, examples-c/bin/*
+#   make            build/libhysock.so, build/libhysock.a, examples-c/bin/*, examples-cpp/bin/*
 #   make demo       set up, build, run a daemon and call it
 #   make test       set up, build, run every test
 #   make examples   the example programs only
 #   make header     write include/hysock.h from src/ffi
 #   make install    PREFIX=/usr/local LIBDIR=$(PREFIX)/lib INCLUDEDIR=$(PREFIX)/include DESTDIR=
 #   make uninstall  with the same variables
-#   make fmt lint   format everything; check format, clippy, C style
+#   make fmt lint   format everything; check format, clippy, C and C++ style
 #   make clean
 
 PREFIX ?= /usr/local
@@ -40,7 +40,8 @@ SONAME := libhysock.so.$(ABI)
 
 SOURCES := $(shell find src -name '*.rs') build.rs cbindgen.toml Cargo.toml $(wildcard Cargo.lock) \
            include/hysock.h
-C_FILES = $(wildcard examples-c/*.[ch] tests/*/*.[ch])
+C_FILES = $(wildcard examples-c/*.[ch] tests/*/*.[ch] include/*.hpp include/hysock/*.hpp \
+          examples-cpp/*.cpp tests/*/*.[ch]pp)
 
 .DELETE_ON_ERROR:
 .PHONY: all lib examples header demo test setup lint fmt install uninstall clean \
@@ -73,6 +74,7 @@ build/libhysock.a: $(REAL) scripts/archive
 
 examples: lib
 	$(MAKE) -C examples-c
+	$(MAKE) -C examples-cpp
 
 header:
 	HYSOCK_WRITE_HEADER=1 $(CARGO) check $(CARGOFLAGS) --target-dir $(TARGET_DIR) --lib \
@@ -126,4 +128,4 @@ uninstall:
 
 clean:
 	$(CARGO) clean --target-dir $(TARGET_DIR)
-	rm -rf build examples-c/bin tests/c/bin
+	rm -rf build examples-c/bin examples-cpp/bin tests/c/bin tests/cpp/bin

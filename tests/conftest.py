@@ -38,6 +38,13 @@ def example(name):
     return str(path)
 
 
+def example_cpp(name):
+    """The path of a program of examples-cpp; fails when it was not built."""
+    path = ROOT / "examples-cpp" / "bin" / name
+    assert path.is_file(), f"{path} is missing: run `make examples`"
+    return str(path)
+
+
 def tool(name):
     """The path of somebody else's program; fails when it is absent (a skip would hide it)."""
     path = shutil.which(name)

@@ -7,6 +7,12 @@
 
 namespace hysock {
 
+/// The connection of a call whose server has switched to another protocol.
+struct switched {
+    unique_fd fd;
+    std::string_view early; ///< what has come already; good as long as the call
+};
+
 /// One request sent, and the answer received.
 ///
 /// A setter that is refused makes perform() and start() fail with its words. An HTTP error status
@@ -39,6 +45,12 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
         return detail::to_status(
             hysock_call_add_header(get(), name.c_str(), detail::chars(value), value.size()));
     }
+    /// hysock_call_add_headers(): add `n` headers to the request, as if by hysock_call_add_header()
+    /// one after another, up to the first that is refused.
+    status add_headers(view<field> fields) {
+        const auto raw = detail::to_headers(fields);
+        return detail::to_status(hysock_call_add_headers(get(), raw.data(), raw.size()));
+    }
     /// hysock_call_set_body(): set the request's body, all of it; Content-Length follows from it.
     status set_body(zstring content_type, bytes body) noexcept {
         return detail::to_status(
@@ -58,6 +70,15 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
     /// nor sends a byte.
     status set_idle_timeout(timeout time) noexcept {
         return detail::to_status(hysock_call_set_idle_timeout(get(), time.ms()));
+    }
+    /// hysock_call_set_streaming(): give the answer as soon as its head is there; its body is read
+    /// by hysock_call_read() or hysock_call_read_start(). hysock_call_body() stays absent, and
+    /// hysock_client_config_set_max_body() does not bound the body.
+    status set_streaming() noexcept { return detail::to_status(hysock_call_set_streaming(get())); }
+    /// hysock_call_set_upgrade(): ask the server to switch the connection to `protocol`: sends
+    /// `Connection: Upgrade` and `Upgrade: protocol`.
+    status set_upgrade(zstring protocol) noexcept {
+        return detail::to_status(hysock_call_set_upgrade(get(), protocol.c_str()));
     }
     /// hysock_call_set_parent(): hang the call on an exchange: it is made in order to answer that
     /// one.
@@ -115,15 +136,58 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
     }
     /// hysock_call_header_at(): name and value of the answer's header number `index`, from 0.
     result<field> header_at(std::size_t index) const {
-        hysock_str name{nullptr, 0};
-        hysock_str value{nullptr, 0};
-        const hysock_status s = hysock_call_header_at(get(), index, &name, &value);
-        if (s != HYSOCK_OK)
-            return hysock::error(detail::to_status(s));
-        return field{detail::to_view(name), detail::to_view(value)};
+        return detail::field_at(get(), hysock_call_header_at, index);
+    }
+    /// hysock_call_headers(): all headers of the answer: as hysock_exchange_headers().
+    result<std::vector<field>> headers() const {
+        return detail::all_fields(get(), hysock_call_headers);
     }
     /// hysock_call_body(): the answer's body, all of it; a NUL that does not count follows it.
     std::string_view body() const noexcept { return detail::to_view(hysock_call_body(get())); }
+    /// hysock_call_content_length(): how many bytes the answer's body has, as its head says: 0 when
+    /// it has none, HYSOCK_UNKNOWN when it is not said (chunked, or until the end of the
+    /// connection).
+    std::uint64_t content_length() const noexcept { return hysock_call_content_length(get()); }
+    /// hysock_call_read(): read the next piece of a streamed answer's body; wait for it up to
+    /// `timeout_ms`.
+    /// The end is a piece with a data() of nullptr.
+    result<std::string_view> read(timeout time = forever) {
+        hysock_str piece{nullptr, 0};
+        hysock::error err;
+        if (hysock_call_read(get(), &piece, time.ms(), err.out()) != HYSOCK_OK)
+            return err;
+        return detail::to_view(piece);
+    }
+    /// hysock_call_read_start(): ask for the next piece of a streamed answer's body: `fn` runs once
+    /// with it, in the client's delivery, never while another callback of the call runs.
+    /// `fn(call &, status, std::string_view piece)`.
+    template <class F> [[nodiscard]] result<void> read_start(F fn) {
+        static_assert(std::is_invocable_v<F &, call &, status, std::string_view>);
+        const auto came = [](hysock_call *raw, hysock_status s, hysock_str piece,
+                             void *u) noexcept {
+            detail::guarded([&] {
+                call lent = call::lent(raw);
+                box<F>::of(u)(lent, detail::to_status(s), detail::to_view(piece));
+            });
+        };
+        return detail::done([&](hysock_error *err) {
+            hysock_call_read_start(get(), came, box<F>::make(std::move(fn)), box<F>::drop, err);
+        });
+    }
+    /// hysock_call_trailer(): a trailer of the answer: a header field that came behind a chunked
+    /// body, known once that was read to its end.
+    std::optional<std::string_view> trailer(zstring name) const noexcept {
+        return detail::to_optional(hysock_call_trailer(get(), name.c_str()));
+    }
+    /// hysock_call_take_fd(): take the connection of a call whose server has switched, once.
+    result<switched> take_fd() {
+        std::int32_t fd = -1;
+        hysock_str early{nullptr, 0};
+        hysock::error err;
+        if (hysock_call_take_fd(get(), &fd, &early, err.out()) != HYSOCK_OK)
+            return err;
+        return switched{unique_fd(fd), detail::to_view(early)};
+    }
     /// hysock_call_peer(): fill `*peer` with who has answered the call: the process that called
     /// listen(2), at that moment.
     result<hysock::peer> peer() const {

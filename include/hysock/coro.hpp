@@ -227,6 +227,20 @@ template <class F> auto coroutine(F fn) {
     });
 }
 
+/// Waits for the next piece of a streamed answer's body: a result<std::string_view>, with a data()
+/// of nullptr at the end. For a call that was started.
+[[nodiscard]] inline auto read(call &call) {
+    return detail::wait_for<std::string_view>([&call](auto then) {
+        return call.read_start(
+            [then = std::move(then)](hysock::call &, status s, std::string_view piece) mutable {
+                if (s == status::ok)
+                    then(result<std::string_view>(piece));
+                else
+                    then(result<std::string_view>(error(s)));
+            });
+    });
+}
+
 /// Waits until there is room for a piece of an answer: a result<void>. When the client has left it
 /// is well, too, and the next write says so. For an exchange that was deferred.
 [[nodiscard]] inline auto writable(exchange &exchange) {

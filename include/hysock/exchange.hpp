@@ -2,15 +2,10 @@
 #ifndef HYSOCK_EXCHANGE_HPP
 #define HYSOCK_EXCHANGE_HPP
 
+#include "field.hpp"
 #include "peer.hpp"
 
 namespace hysock {
-
-/// A header or a query parameter.
-struct field {
-    std::string_view name;
-    std::string_view value;
-};
 
 /// One request received, and the answer to it.
 ///
@@ -56,13 +51,18 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     }
     /// hysock_exchange_header_at(): name and value of header number `index`, from 0.
     result<field> header_at(std::size_t index) const {
-        return at(hysock_exchange_header_at, index);
+        return detail::field_at(get(), hysock_exchange_header_at, index);
     }
     /// hysock_exchange_header_value_at(): value number `index`, from 0, of the request's headers
     /// with this name, in the order in which they were sent.
     std::optional<std::string_view> header_value_at(zstring name,
                                                     std::size_t index) const noexcept {
         return detail::to_optional(hysock_exchange_header_value_at(get(), name.c_str(), index));
+    }
+    /// hysock_exchange_headers(): all headers of the request: as many as there are up to `n` are
+    /// written to `headers`, in the order in which hysock_exchange_header_at() shows them.
+    result<std::vector<field>> headers() const {
+        return detail::all_fields(get(), hysock_exchange_headers);
     }
     /// hysock_exchange_body(): the request's body, all of it; a NUL that does not count follows it.
     std::string_view body() const noexcept { return detail::to_view(hysock_exchange_body(get())); }
@@ -73,7 +73,7 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
         return detail::to_optional(hysock_exchange_param(get(), name.c_str()));
     }
     /// hysock_exchange_pattern(): the path of the route that took the request, as it was given to
-    /// hysock_server_add_route(): what to group requests by in logs and metrics.
+    /// server::add_route(): what to group requests by in logs and metrics.
     std::optional<std::string_view> pattern() const noexcept {
         return detail::to_optional(hysock_exchange_pattern(get()));
     }
@@ -89,7 +89,9 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     }
     /// hysock_exchange_query_at(): name and value number `index` of the query, from 0, in the order
     /// in which they were sent, decoded as by hysock_exchange_query_value().
-    result<field> query_at(std::size_t index) const { return at(hysock_exchange_query_at, index); }
+    result<field> query_at(std::size_t index) const {
+        return detail::field_at(get(), hysock_exchange_query_at, index);
+    }
     /// hysock_exchange_peer(): fill `*peer` with who sent the request.
     result<hysock::peer> peer() const {
         return detail::to_peer([&](hysock_peer *peer, std::size_t size, hysock_error *err) {
@@ -116,6 +118,12 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     status add_header(zstring name, std::string_view value) noexcept {
         return detail::to_status(
             hysock_exchange_add_header(get(), name.c_str(), detail::chars(value), value.size()));
+    }
+    /// hysock_exchange_add_headers(): add `n` headers to the answer, as if by
+    /// hysock_exchange_add_header() one after another, up to the first that is refused.
+    status add_headers(view<field> fields) {
+        const auto raw = detail::to_headers(fields);
+        return detail::to_status(hysock_exchange_add_headers(get(), raw.data(), raw.size()));
     }
     /// hysock_exchange_remove_header(): remove what was set or added to the answer under this name;
     /// nothing of that name is fine too.
@@ -231,6 +239,11 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     std::optional<std::string_view> trailer(zstring name) const noexcept {
         return detail::to_optional(hysock_exchange_trailer(get(), name.c_str()));
     }
+    /// hysock_exchange_trailers(): all trailers of the request, once its body was read to the end:
+    /// as hysock_exchange_headers().
+    result<std::vector<field>> trailers() const {
+        return detail::all_fields(get(), hysock_exchange_trailers);
+    }
     /// hysock_exchange_start_answer(): begin an answer with this status and the headers that were
     /// set; its body is written piece by piece.
     [[nodiscard]] result<void> start_answer(int http_status, zstring content_type = nullptr,
@@ -326,15 +339,6 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     template <class F> static void call(hysock_exchange *raw, void *userdata) noexcept {
         static_assert(std::is_invocable_v<F &, exchange &>, "a function of (hysock::exchange &)");
         serve(raw, [&](exchange &exchange) { box<F>::of(userdata)(exchange); });
-    }
-
-    template <class G> result<field> at(G getter, std::size_t index) const {
-        hysock_str name{nullptr, 0};
-        hysock_str value{nullptr, 0};
-        const hysock_status s = getter(get(), index, &name, &value);
-        if (s != HYSOCK_OK)
-            return error(detail::to_status(s));
-        return field{detail::to_view(name), detail::to_view(value)};
     }
 
     /// What set_userdata() keeps: the type's own mark, then the value.

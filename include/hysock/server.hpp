@@ -176,6 +176,26 @@ class server : public detail::handle<hysock_server, hysock_server_free> {
         return detail::done(
             [&](hysock_error *err) { hysock_server_reload(get(), config.get(), err); });
     }
+    /// hysock_server_reload_listener(): keep to the allow rules of another listener config from now
+    /// on, at one listener; what hysock_server_reload() is for the rest.
+    [[nodiscard]] result<void> reload_listener(std::size_t index, listener_or_none config = {}) {
+        return detail::done([&](hysock_error *err) {
+            hysock_server_reload_listener(get(), index, config.get(), err);
+        });
+    }
+    /// hysock_server_listener_address(): write the address of a listener into `buf`, with a NUL
+    /// after it, as much as fits; returns the length of the whole address, so a result of `size` or
+    /// more says that it was cut.
+    result<std::string> listener_address(std::size_t index) const {
+        return detail::filled(256, [&](char *buf, std::size_t size) -> result<std::size_t> {
+            error err;
+            const std::int32_t n =
+                hysock_server_listener_address(get(), index, buf, size, err.out());
+            if (n < 0)
+                return err;
+            return static_cast<std::size_t>(n);
+        });
+    }
     /// hysock_server_shutdown(): begin the end: no new connections, idle ones are closed, answers
     /// in flight may finish for `drain_ms` milliseconds (0: none, HYSOCK_FOREVER: all), then
     /// connections are closed.

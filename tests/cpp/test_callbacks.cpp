@@ -122,10 +122,10 @@ void lambdas_end_once() {
 void calls_end_once() {
     latch ends;
     latch ran;
-    world w;
     latch asked;
-    OK(w.server.add_route("GET", "/", [](hysock::exchange &exchange) { exchange.answer(200); }));
     hysock::exchange held;
+    world w;
+    OK(w.server.add_route("GET", "/", [](hysock::exchange &exchange) { exchange.answer(200); }));
     OK(w.server.add_route("GET", "/never", [&](hysock::exchange &exchange) {
         held = OK(exchange.defer());
         asked.add();
@@ -211,8 +211,9 @@ void hear(const char *what) noexcept {
 /// A handler that throws is a 500 for its client, and everything goes on.
 void handlers_may_throw() {
     CHECK(hysock::on_throw(hear) == nullptr);
-    world w;
     latch ends;
+    latch ran;
+    world w;
     OK(w.server.add_route("GET", "/", [](hysock::exchange &exchange) { exchange.answer(200); }));
     OK(w.server.add_route("GET", "/throw", [l = life(ends)](hysock::exchange &exchange) {
         if (exchange.query() == "int")
@@ -273,7 +274,6 @@ void handlers_may_throw() {
     CHECK_EQ(w.get("/"), 200);
     CHECK_EQ(ends.count(), 0);
     // Others that throw harm nobody.
-    latch ran;
     OK(w.runtime.after_forget(0ms, [&] {
         ran.add();
         throw std::runtime_error("timer");

@@ -35,6 +35,7 @@ RUNS = [(program, arg) for program, args in PROGRAMS.items() for arg in args]
 LEFT_OUT = {
     "hysock_str_equal": "std::string_view compares itself",
     "hysock_str_copy": "std::string_view copies itself",
+    "hysock_queue_take": "for languages without callbacks: a C++ callback is a lambda with its own end",
 }
 
 
@@ -80,42 +81,42 @@ def all_compiled(jobs):
 
 
 def test_compiles_in_every_language_and_compiler(tmp_path):
-    twice = tmp_path / "twice.cpp"
-    coro = tmp_path / "coro.cpp"
-    twice.write_text("#include <hysock.hpp>\n#include <hysock.hpp>\nint main() {}\n")
+    """What is not built above: there are g++ with C++17 and BARE, and clang++ with C++20."""
+    plain, coro = tmp_path / "plain.cpp", tmp_path / "coro.cpp"
+    plain.write_text("#include <hysock.hpp>\n#include <hysock.hpp>\nint main() {}\n")
     coro.write_text("#include <hysock/coro.hpp>\n#include <hysock/coro.hpp>\nint main() {}\n")
-    jobs = []
-    for compiler in ["g++", "clang++"]:
-        for standard in ["c++17", "c++20", "c++2b"]:
-            source = twice if standard == "c++17" else coro  # which includes the other
-            jobs += [(compiler, standard, source), (compiler, standard, source, *BARE)]
-    # And with all templates in use, where the programs above are not built that way.
     http, coroutines = HERE / "test_http.cpp", HERE / "test_coro.cpp"
-    jobs += [("g++", "c++2b", http), ("clang++", "c++17", http, *BARE), ("clang++", "c++2b", http)]
-    jobs += [("g++", "c++2b", coroutines), ("clang++", "c++2b", coroutines, *BARE)]
-    all_compiled(jobs)
+    all_compiled(
+        [
+            ("g++", "c++17", plain),
+            ("g++", "c++20", coro),
+            ("g++", "c++20", coro, *BARE),
+            ("g++", "c++2b", http),
+            ("g++", "c++2b", coro, *BARE),
+            ("clang++", "c++17", http, *BARE),
+            ("clang++", "c++17", plain),
+            ("clang++", "c++20", coro, *BARE),
+            ("clang++", "c++2b", http),
+            ("clang++", "c++2b", coroutines, *BARE),
+        ]
+    )
 
 
-def test_each_header_compiles_alone():
-    jobs = [("clang++", "c++20" if path.name == "coro.hpp" else "c++17", path) for path in HEADERS]
-    all_compiled([(*job, "-Wno-pragma-once-outside-header") for job in jobs])
-
-
-def test_a_mistake_is_noticed(tmp_path):
-    """The checks bite: a result that is passed over, a copied handle, a handler of another kind."""
+def test_mistakes_are_noticed(tmp_path):
+    """The checks bite, and so do the types."""
+    lines = {
+        "s.start();": "nodiscard",
+        "r.after(hysock::no_wait, [] {});": "nodiscard",
+        "auto copy = s;": "deleted",
+        "(void)s.add_route(nullptr, nullptr, [](int) {});": "a function of",
+        "(void)s.wait(1000);": "convert",
+    }
+    source = tmp_path / "mistakes.cpp"
     start = "#include <hysock.hpp>\nvoid f(hysock::server &s, hysock::runtime &r) {\n(void)s, (void)r;\n"
-    for line, complaint in [
-        ("", None),
-        ("s.start();", "nodiscard"),
-        ("r.after(hysock::no_wait, [] {});", "nodiscard"),
-        ("auto copy = s;", "deleted"),
-        ("(void)s.add_route(nullptr, nullptr, [](int) {});", "a function of"),
-        ("(void)s.wait(1000);", "no matching|cannot convert|could not convert"),
-    ]:
-        source = tmp_path / "mistake.cpp"
-        source.write_text(f"{start}{line}\n}}\n")
-        found = compiled("g++", "c++17", source)
-        assert (found == "") if complaint is None else re.search(complaint, found), found
+    source.write_text(start + "\n".join(lines) + "\n}\n")
+    found = compiled("g++", "c++17", source)
+    for number, (line, complaint) in enumerate(lines.items(), 4):
+        assert re.search(rf"mistakes.cpp:{number}:(.|\n)*?{complaint}", found), (line, found)
 
 
 def code(path):
@@ -134,9 +135,9 @@ def test_every_function_is_reached():
 
 
 def test_every_constant_has_its_name():
-    """So do the numbers, but those that are types of their own in C++ or are named otherwise."""
+    """So do the numbers, but those of texts and of hysock_queue_take()."""
     text = "".join(code(path) for path in HEADERS)
-    known = {name for name in elements.macros() if not re.match(r"HYSOCK_(VERSION|H$|NTS|PRI)", name)}
+    known = {name for name in elements.macros() if not re.match(r"HYSOCK_(VERSION|H$|NTS|PRI|EVENT_)", name)}
     assert {name for name in known if not re.search(rf"\b{name}\b", text)} == set()
 
 
@@ -144,7 +145,7 @@ def test_docs_name_the_function_that_they_are_of():
     """Each wrapper that says which function it is does call it."""
     for path in HEADERS:
         text = path.read_text()
-        documented = set(re.findall(r"/// (hysock_\w+)\(\):", text))
+        documented = set(re.findall(r"^ *(?:///|//) (hysock_\w+)\(\): ", text, re.M))
         assert documented <= set(re.findall(r"hysock_\w+", code(path))), path
 
 

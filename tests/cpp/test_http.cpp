@@ -127,6 +127,12 @@ void request_and_answer(world &w) {
         const auto headers =
             fields(e.header_count(), [&](std::size_t i) { return e.header_at(i); });
         CHECK(std::find(headers.begin(), headers.end(), "x-a=2") != headers.end());
+        const auto same = OK(e.headers());
+        CHECK_EQ(same.size(), headers.size());
+        CHECK_EQ(std::string(same[0].name) + "=" + std::string(same[0].value), headers[0]);
+        CHECK(OK(e.trailers()).empty());
+        const std::vector<hysock::field> more{{"x-d", "4"}, {"x-e", ""}};
+        OK(e.add_headers(more));
         CHECK_EQ(e.body(), "body");
         CHECK_EQ(e.content_length(), 4U);
         const auto peer = OK(e.peer());
@@ -158,7 +164,8 @@ void ask(const world &w) {
     auto call = w.call("POST", "/items/a%2Fb?n=1&m=a+b");
     OK(call.set_body("text/plain", "body"));
     OK(call.set_header("x-a", "1"));
-    OK(call.add_header("x-a", "2"));
+    const std::vector<hysock::field> more{{"x-a", "2"}, {"x-z", "26"}};
+    OK(call.add_headers(more));
     OK(call.set_timeout(20s));
     OK(call.set_first_byte_timeout(20s));
     OK(call.set_idle_timeout(20s));
@@ -172,6 +179,8 @@ void ask(const world &w) {
     const auto headers =
         fields(call.header_count(), [&](std::size_t i) { return call.header_at(i); });
     CHECK(std::find(headers.begin(), headers.end(), "x-b=2") != headers.end());
+    CHECK_EQ(OK(call.headers()).size(), headers.size());
+    CHECK(call.header("x-d") == "4" && call.header("x-e") == "");
     CHECK(OK(call.peer()).pid == ::getpid());
     const auto pidfd = call.peer_pidfd();
     CHECK(pidfd || pidfd.status() == hysock::status::unsupported);
@@ -258,12 +267,49 @@ void streams(world &w) {
     CHECK(::write(file.get(), "content", 7) == 7);
 }
 
+/// Collects a streamed answer.
+struct collect {
+    std::string *all;
+    latch *ended;
+    void operator()(hysock::call &call, hysock::status s, std::string_view piece) const {
+        OK(s);
+        if (piece.data() == nullptr) {
+            ended->add();
+            return;
+        }
+        *all += piece;
+        OK(call.read_start(collect(*this)));
+    }
+};
+
 void stream(const world &w) {
     const auto answer = check::raw(w.path, "POST /echo HTTP/1.1\r\nHost: x\r\nTE: trailers\r\n"
                                            "Transfer-Encoding: chunked\r\nConnection: close\r\n"
                                            "\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n");
     CHECK(answer.find("3\r\nabc\r\n0\r\n") != std::string::npos);
     CHECK(answer.find("x-out: 8") != std::string::npos);
+    // The same from the library's own client, in pieces both ways.
+    auto pieces = w.call("GET", "/echo-later");
+    OK(pieces.set_streaming());
+    OK(pieces.perform());
+    CHECK(pieces.body().data() == nullptr);
+    CHECK_EQ(pieces.content_length(), hysock::unknown);
+    std::string all;
+    for (auto piece = OK(pieces.read()); piece.data() != nullptr; piece = OK(pieces.read()))
+        all += piece;
+    CHECK_EQ(all, "later");
+    CHECK(!pieces.trailer("x-no"));
+    auto client = OK(hysock::client::make(w.runtime, w.path));
+    auto started = OK(hysock::call::make(client, "GET", "/echo-later"));
+    OK(started.set_streaming());
+    latch ended;
+    all.clear();
+    OK(started.start([&](hysock::call &call, hysock::status s) {
+        OK(s);
+        OK(call.read_start(collect{&all, &ended}));
+    }));
+    CHECK(ended.reaches(1));
+    CHECK_EQ(all, "later");
     auto later = w.call("GET", "/echo-later");
     OK(later.perform());
     CHECK_EQ(later.body(), "later");
@@ -335,6 +381,15 @@ void upgrade(const world &w) {
                            "Upgrade: echo\r\n\r\nearly");
     CHECK(answer.find(" 101 ") != std::string::npos);
     CHECK(answer.find("\r\n\r\nearly") != std::string::npos);
+    auto call = w.call("GET", "/upgrade");
+    OK(call.set_upgrade("echo"));
+    OK(call.perform());
+    CHECK_EQ(call.http_status(), 101);
+    const auto connection = OK(call.take_fd());
+    CHECK(connection.fd && connection.early.empty());
+    char byte;
+    CHECK(::recv(connection.fd.get(), &byte, 1, 0) == 0); // the session is over
+    CHECK_STATUS(call.take_fd(), state);
 }
 
 /// Sockets from elsewhere, and what can be asked of a server.
@@ -364,6 +419,9 @@ void listeners() {
         OK(client.shutdown());
         OK(client.wait(deadline));
     }
+    CHECK_EQ(OK(w.server.listener_address(0)), w.path);
+    CHECK_STATUS(w.server.listener_address(9), invalid_argument);
+    OK(w.server.reload_listener(0));
     OK(w.server.reload(w.server_config()));
     OK(w.server.reload());
     const auto counts = OK(w.server.stats());

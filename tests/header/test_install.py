@@ -12,6 +12,8 @@ MAJOR, MINOR, _ = VERSION.split(".")
 ABI = f"0.{MINOR}" if MAJOR == "0" else MAJOR
 PROGRAM = ROOT / "tests" / "header" / "version.c"
 EXAMPLE = ROOT / "examples-c" / "request.c"
+EXAMPLES_CPP = {"hello_client": "c++17", "coroutines": "c++20"}
+CPP_HEADERS = sorted((ROOT / "include" / "hysock").glob("*.hpp"))
 PREFIX = "/opt/hysock"
 # Not those of a make that runs the tests.
 ENVIRONMENT = {
@@ -42,6 +44,8 @@ def installed(lib="lib", include="include", prefix=PREFIX):
         f"{prefix[1:]}/{name}"
         for name in [
             f"{include}/hysock.h",
+            f"{include}/hysock.hpp",
+            *[f"{include}/hysock/{path.name}" for path in CPP_HEADERS],
             f"{lib}/libhysock.a",
             f"{lib}/libhysock.so",
             f"{lib}/libhysock.so.{ABI}",
@@ -76,6 +80,13 @@ def compile_c(source, program, *arguments):
     )  # fmt: skip
 
 
+def compile_cpp(name, standard, program, *arguments):
+    done_well(
+        tool("g++"), f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread",
+        ROOT / "examples-cpp" / f"{name}.cpp", "-o", program, *arguments,
+    )  # fmt: skip
+
+
 def needed(program):
     text = done_well(tool("readelf"), "-dW", program)
     return [line.split("[")[1].rstrip("]") for line in text.splitlines() if "(NEEDED)" in line]
@@ -86,8 +97,11 @@ def test_what_is_installed(staged):
     lib = staged / PREFIX[1:] / "lib"
     assert os.readlink(lib / "libhysock.so") == f"libhysock.so.{ABI}"
     assert os.readlink(lib / f"libhysock.so.{ABI}") == f"libhysock.so.{VERSION}"
-    header = staged / PREFIX[1:] / "include" / "hysock.h"
-    assert header.read_bytes() == (ROOT / "include" / "hysock.h").read_bytes()
+    include = staged / PREFIX[1:] / "include"
+    assert CPP_HEADERS
+    for path in [ROOT / "include" / "hysock.h", ROOT / "include" / "hysock.hpp", *CPP_HEADERS]:
+        name = path.relative_to(ROOT / "include")
+        assert (include / name).read_bytes() == path.read_bytes()
     for path in lib.rglob("hysock*.*"):
         assert str(staged) not in path.read_text(), f"{path} names the staging folder"
         assert str(ROOT) not in path.read_text(), f"{path} names the source folder"
@@ -109,6 +123,17 @@ def test_pkg_config_shared(staged, tmp_path):
     environment = {**ENVIRONMENT, "LD_LIBRARY_PATH": str(lib)}
     assert done_well(tmp_path / "version", env=environment) == f"hysock {VERSION}\n"
     done = run(tmp_path / "request", tmp_path / "absent.sock", "/", env=environment)
+    assert done.returncode == 1
+    assert "absent.sock" in done.stderr
+
+
+def test_pkg_config_cpp(staged, tmp_path):
+    environment = {**ENVIRONMENT, "LD_LIBRARY_PATH": str(staged / PREFIX[1:] / "lib")}
+    for name, standard in EXAMPLES_CPP.items():
+        program = tmp_path / name
+        compile_cpp(name, standard, program, *pkg_config(staged, "--cflags", "--libs"))
+        assert f"libhysock.so.{ABI}" in needed(program)
+    done = run(tmp_path / "hello_client", tmp_path / "absent.sock", env=environment)
     assert done.returncode == 1
     assert "absent.sock" in done.stderr
 
@@ -139,7 +164,9 @@ target_link_libraries(shared PRIVATE hysock::hysock)
 add_executable(static {program})
 target_link_libraries(static PRIVATE hysock::static)
 configure_file({program} version.cpp COPYONLY)
+file(APPEND ${{CMAKE_CURRENT_BINARY_DIR}}/version.cpp "#include <hysock.hpp>\n")
 add_executable(cpp ${{CMAKE_CURRENT_BINARY_DIR}}/version.cpp)
+set_target_properties(cpp PROPERTIES CXX_STANDARD 17)
 target_link_libraries(cpp PRIVATE hysock::hysock)
 message(STATUS "hysock is ${{hysock_VERSION}}")
 """
@@ -200,6 +227,7 @@ def test_other_folders(tmp_path):
     assert files(root) == wanted
     flags = pkg_config(root, "--cflags", "--libs", libdir=libdir)
     compile_c(PROGRAM, tmp_path / "version", *flags)
+    compile_cpp("hello_client", "c++17", tmp_path / "hello_client", *flags)
     done = cmake(root, tmp_path / "use", "", libdir=libdir)
     assert done.returncode == 0, done.stdout + done.stderr
     done_well(tool("cmake"), "--build", tmp_path / "use" / "build")
