@@ -4,7 +4,7 @@ import re
 import signal
 
 import pytest
-from conftest import ROOT, Daemon, example_cpp, run, tool
+from conftest import ROOT, Daemon, example_cpp, run, tool, wait_until
 
 PROGRAMS = {"hello_server", "hello_client", "messages", "coroutines"}
 DELIVERIES = ["pool", "inline", "queue"]
@@ -76,3 +76,25 @@ def test_coroutines(sockdir):
         lines = [line for line in done.stdout.splitlines() if line.startswith(f"{name}: ")]
         assert lines[:2] == [f"{name}: 200 20 ms", f"{name}: 200 1 ms"]
         assert lines[2].startswith(f"{name}: 500 ")
+
+
+def test_readme(sockdir, tmp_path):
+    """Each C++ block of README.md compiles, and its program is a server."""
+    blocks = re.findall(r"^```cpp\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert blocks
+    path = sockdir / "s"
+    for number, text in enumerate(blocks):
+        source, program = tmp_path / f"{number}.cpp", tmp_path / str(number)
+        assert max(map(len, text.splitlines())) <= 100
+        source.write_text(text.replace('"hello.sock"', f'"{path}"'))
+        done = run(
+            tool("g++"), "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+            f"-I{ROOT / 'include'}", source, "-o", program, f"-L{ROOT / 'build'}",
+            f"-Wl,-rpath,{ROOT / 'build'}", "-lhysock", timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        with Daemon(program, status=None) as server:
+            wait_until(lambda: path.exists() or not server.alive(), what="the server listens")
+            done = run(example_cpp("hello_client"), path, "/")
+            assert done.stdout == "200 Hello, world!\n", done.stderr + server.output
+            server.stop(status=None)
