@@ -45,6 +45,7 @@ PROGRAMS = {
     "test_upgrade": [(d,) for d in DELIVERIES],
     "test_messages": [(d,) for d in DELIVERIES],
     "test_fork": [()],
+    "test_prefork": [()],
     "test_signals": [()],
     "test_start_faults": [()],
     "test_panic": [()],
