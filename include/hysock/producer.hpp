@@ -58,6 +58,12 @@ class producer_config : public detail::handle<hysock_producer_config, hysock_pro
     status set_fds(bool on) noexcept {
         return detail::to_status(hysock_producer_config_set_fds(get(), on));
     }
+    /// hysock_producer_config_set_memfd(): set from how many bytes on a message goes as sealed
+    /// memory, of which the receiver needs no copy: 1 to 1 GiB, or HYSOCK_UNLIMITED, the default,
+    /// for none.
+    status set_memfd(std::uint64_t from_bytes) noexcept {
+        return detail::to_status(hysock_producer_config_set_memfd(get(), from_bytes));
+    }
 };
 
 /// Messages to one receiver, across its restarts.

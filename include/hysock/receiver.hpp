@@ -17,7 +17,9 @@ using message = hysock_message;
 /// What flags of a message say.
 enum message_flags : std::uint32_t {
     message_partial = HYSOCK_MESSAGE_PARTIAL,
+    message_truncated = HYSOCK_MESSAGE_TRUNCATED,
     message_fds = HYSOCK_MESSAGE_FDS,
+    message_mapped = HYSOCK_MESSAGE_MAPPED,
     message_connected = HYSOCK_MESSAGE_CONNECTED,
     message_disconnected = HYSOCK_MESSAGE_DISCONNECTED,
 };
@@ -119,6 +121,17 @@ class receiver_config : public detail::handle<hysock_receiver_config, hysock_rec
     /// default: they are closed and counted.
     status set_fds(bool on) noexcept {
         return detail::to_status(hysock_receiver_config_set_fds(get(), on));
+    }
+    /// hysock_receiver_config_set_memfd(): set whether messages may come as sealed memory
+    /// (memfd_create(2)) or not, the default.
+    status set_memfd(bool on) noexcept {
+        return detail::to_status(hysock_receiver_config_set_memfd(get(), on));
+    }
+    /// hysock_receiver_config_set_truncated(): set what becomes of datagrams and packets that are
+    /// longer than the longest message: passed over, the default, or their beginning is handed
+    /// over, flagged HYSOCK_MESSAGE_TRUNCATED. Both are counted.
+    status set_truncated(bool on) noexcept {
+        return detail::to_status(hysock_receiver_config_set_truncated(get(), on));
     }
 };
 

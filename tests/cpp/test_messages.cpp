@@ -41,6 +41,8 @@ struct world {
         OK(config.set_max_connections_per_uid(10));
         OK(config.set_max_batch(3));
         OK(config.set_frame_timeout(30s));
+        OK(config.set_truncated(true));
+        OK(config.set_memfd(false));
         OK(config.set_events(true));
         OK(config.set_fds(true));
         return config;
@@ -50,6 +52,7 @@ struct world {
         OK(config.set_framing(hysock::framing::u32be));
         OK(config.set_max_message(1 << 16));
         OK(config.set_max_queue(1 << 16));
+        OK(config.set_memfd(hysock::unlimited));
         OK(config.set_overflow(hysock::overflow_policy::block));
         OK(config.set_fds(true));
         return config;
