@@ -3,6 +3,7 @@
 #   make            build/libhysock.so, build/libhysock.a, examples-c/bin/*, examples-cpp/bin/*
 #   make demo       set up, build, run a daemon and call it
 #   make test       set up, build, run every test
+#   make test-daemons   the client against dockerd, cupsd, snapd and supervisord, as root
 #   make examples   the example programs only
 #   make header     write include/hysock.h from src/ffi
 #   make install    PREFIX=/usr/local LIBDIR=$(PREFIX)/lib INCLUDEDIR=$(PREFIX)/include DESTDIR=
@@ -45,7 +46,7 @@ C_FILES = $(wildcard examples-c/*.[ch] tests/*/*.[ch] include/*.hpp include/hyso
 
 .DELETE_ON_ERROR:
 .PHONY: all lib examples header demo test setup lint fmt install uninstall clean \
-        test-rust test-c test-python
+        test-rust test-c test-python test-daemons
 
 all: lib examples
 
@@ -92,6 +93,14 @@ test: setup
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory test-rust
 	@$(MAKE) --no-print-directory test-python
+
+# Not in `make test`: they take root, room on the disk and rights that a container may not have. What
+# is missing, and what a daemon says that cannot start, is a failure.
+test-daemons:
+	@test "$$(id -u)" = 0 || { echo 'test-daemons: these daemons are started as root' >&2; exit 1; }
+	@scripts/setup daemons
+	@$(MAKE) --no-print-directory all
+	$(PYTEST) tests/interop/daemons_heavy.py
 
 lint:
 	$(CARGO) fmt --check

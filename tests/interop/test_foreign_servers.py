@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import json
-import os
 import re
 import tarfile
 
 import pytest
-from conftest import DEADLINE, example, run, tool
+from conftest import DEADLINE, example, run
+from containers import Podman, check_attach, check_build, check_life
 from peers import (
     BIG,
     HELLO,
@@ -16,7 +16,6 @@ from peers import (
     answers,
     start_nginx,
     start_python,
-    wait_accepts,
 )
 
 
@@ -229,41 +228,22 @@ def test_proxy_upstream_absent_or_broken(daemon, sockdir):
 # podman's API service, Docker's API
 
 
-class Podman:
-    def __init__(self, folder):
-        self.socket = folder / "podman.sock"
-        self.options = [
-            tool("podman"),
-            "--root",
-            folder / "root",
-            "--runroot",
-            folder / "run",
-            "--tmpdir",
-            folder / "tmp",
-            "--storage-driver",
-            "vfs",
-            "--cgroup-manager",
-            "cgroupfs",
-        ]
-        # By default podman keeps its locks in shared memory, for all podmans of the machine.
-        config = folder / "containers.conf"
-        config.write_text('[engine]\nlock_type = "file"\n')
-        self.environment = dict(os.environ, CONTAINERS_CONF=str(config), HOME=str(folder))
-
-    def run(self, *arguments):
-        done = run(*self.options, *arguments, timeout=60, env=self.environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-
 @pytest.fixture
 def podman(daemon, sockdir):
-    """podman's service on a socket, all of its state in our folder."""
-    one = Podman(sockdir)
-    command = [*one.options, "system", "service", "--time=0", f"unix://{one.socket}"]
-    service = daemon(*command, status=None, env=one.environment)
-    wait_accepts(one.socket, service, deadline=60)
-    return one
+    with Podman(sockdir).serve() as one:
+        yield one
+
+
+def test_podman_life(podman):
+    check_life(podman)
+
+
+def test_podman_attach(podman):
+    check_attach(podman)
+
+
+def test_podman_build(podman):
+    check_build(podman)
 
 
 def test_request_podman(podman):
