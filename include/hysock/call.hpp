@@ -13,6 +13,14 @@ struct switched {
     std::string_view early; ///< what has come already; good as long as the call
 };
 
+/// How far a call is: bytes of the request's body and of the answer's. Totals may be `unknown`.
+struct progress {
+    std::uint64_t sent;
+    std::uint64_t send_total;
+    std::uint64_t received;
+    std::uint64_t receive_total;
+};
+
 /// One request sent, and the answer received.
 ///
 /// A setter that is refused makes perform() and start() fail with its words. An HTTP error status
@@ -55,6 +63,81 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
     status set_body(zstring content_type, bytes body) noexcept {
         return detail::to_status(
             hysock_call_set_body(get(), content_type.c_str(), body.data(), body.size()));
+    }
+    /// hysock_call_set_body_reader(): let `fn` give the request's body, piece by piece.
+    /// `fn(call &, char *buf, std::size_t size)` returns how many bytes it has put into `buf`, as a
+    /// std::int64_t: 0 is the end, a negative number ends the call.
+    template <class F>
+    status set_body_reader(zstring content_type, std::uint64_t content_length, F fn) {
+        static_assert(std::is_invocable_r_v<std::int64_t, F &, call &, char *, std::size_t>);
+        const auto more = [](hysock_call *raw, void *buf, std::size_t size,
+                             void *u) noexcept -> std::int64_t {
+            std::int64_t n = -1;
+            detail::guarded([&] {
+                call lent = call::lent(raw);
+                n = box<F>::of(u)(lent, static_cast<char *>(buf), size);
+            });
+            return n;
+        };
+        return detail::to_status(
+            hysock_call_set_body_reader(get(), content_type.c_str(), content_length, more,
+                                        box<F>::make(std::move(fn)), box<F>::drop));
+    }
+    /// hysock_call_set_body_fd(): send what is read from `fd` as the request's body.
+    status set_body_fd(zstring content_type, int fd, std::uint64_t length = unknown) noexcept {
+        return detail::to_status(hysock_call_set_body_fd(get(), content_type.c_str(), fd, length));
+    }
+    /// hysock_call_set_body_stream(): the request's body is written while the call runs: by
+    /// hysock_call_write() after hysock_call_start(), until hysock_call_finish().
+    status set_body_stream(zstring content_type, std::uint64_t content_length = unknown) noexcept {
+        return detail::to_status(
+            hysock_call_set_body_stream(get(), content_type.c_str(), content_length));
+    }
+    /// hysock_call_add_trailer(): add a trailer to a request with a body of unknown length: a
+    /// header field behind it.
+    status add_trailer(zstring name, std::string_view value) noexcept {
+        return detail::to_status(
+            hysock_call_add_trailer(get(), name.c_str(), detail::chars(value), value.size()));
+    }
+    /// hysock_call_set_expect_continue(): hold the body back until the server has said that it
+    /// wants it: `Expect: 100-continue` is sent, and the body after the 100, or after `wait_ms`
+    /// without any answer. 1 or more, or HYSOCK_FOREVER. When the server answers at once instead,
+    /// nothing of the body is sent.
+    status set_expect_continue(timeout wait) noexcept {
+        return detail::to_status(hysock_call_set_expect_continue(get(), wait.ms()));
+    }
+    /// hysock_call_set_output_fd(): send the answer's body to `fd`: a file, a pipe, a socket.
+    status set_output_fd(int fd) noexcept {
+        return detail::to_status(hysock_call_set_output_fd(get(), fd));
+    }
+    /// hysock_call_on_progress(): hear how far the call is: `fn` runs when bytes of a body have
+    /// moved, at most every 100 ms, and once at the end, before the call's `fn`.
+    /// `fn(call &, const progress &)`. When it throws, the call is cancelled.
+    template <class F> [[nodiscard]] result<void> on_progress(F fn) {
+        static_assert(std::is_invocable_v<F &, call &, const progress &>);
+        const auto moved = [](hysock_call *raw, std::uint64_t sent, std::uint64_t send_total,
+                              std::uint64_t received, std::uint64_t receive_total,
+                              void *u) noexcept {
+            tell(raw, [&](call &lent) {
+                box<F>::of(u)(lent, progress{sent, send_total, received, receive_total});
+            });
+        };
+        return detail::done([&](hysock_error *err) {
+            hysock_call_on_progress(get(), moved, box<F>::make(std::move(fn)), box<F>::drop, err);
+        });
+    }
+    /// hysock_call_on_informational(): hear of informational answers: 100, 102, 103 and others that
+    /// come before the answer; 101 is an answer.
+    /// `fn(call &, int http_status)`. When it throws, the call is cancelled.
+    template <class F> [[nodiscard]] result<void> on_informational(F fn) {
+        static_assert(std::is_invocable_v<F &, call &, int>);
+        const auto came = [](hysock_call *raw, std::int32_t http_status, void *u) noexcept {
+            tell(raw, [&](call &lent) { box<F>::of(u)(lent, static_cast<int>(http_status)); });
+        };
+        return detail::done([&](hysock_error *err) {
+            hysock_call_on_informational(get(), came, box<F>::make(std::move(fn)), box<F>::drop,
+                                         err);
+        });
     }
     /// hysock_call_set_timeout(): set how long the call may take in all, from perform or start on,
     /// in milliseconds: 1 or more or HYSOCK_FOREVER; by default the client's.
@@ -109,6 +192,29 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
         return start_raw(raw, [fn = std::move(fn), kept = std::move(*this)](
                                   call &call, status s) mutable { fn(call, s); });
     }
+    /// hysock_call_write(): write a piece of the request's body: all of it or, when this fails,
+    /// nothing.
+    [[nodiscard]] result<void> write(bytes piece, timeout time = forever) {
+        return detail::done([&](hysock_error *err) {
+            hysock_call_write(get(), piece.data(), piece.size(), time.ms(), err);
+        });
+    }
+    /// hysock_call_on_writable(): run `fn` once when there is room for a piece of any size, or when
+    /// there will never be: the next write says why.
+    /// `fn(call &)`.
+    template <class F> [[nodiscard]] result<void> on_writable(F fn) {
+        static_assert(std::is_invocable_v<F &, call &>);
+        const auto room = [](hysock_call *raw, void *u) noexcept {
+            tell(raw, [&](call &lent) { box<F>::of(u)(lent); });
+        };
+        return detail::done([&](hysock_error *err) {
+            hysock_call_on_writable(get(), room, box<F>::make(std::move(fn)), box<F>::drop, err);
+        });
+    }
+    /// hysock_call_finish(): end the body that is written.
+    [[nodiscard]] result<void> finish() {
+        return detail::done([&](hysock_error *err) { hysock_call_finish(get(), err); });
+    }
     /// hysock_call_cancel(): end a call early: it ends with HYSOCK_E_CANCELLED, now or in a moment.
     result<void> cancel() {
         return detail::done([&](hysock_error *err) { hysock_call_cancel(get(), err); });
@@ -160,13 +266,12 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
     }
     /// hysock_call_read_start(): ask for the next piece of a streamed answer's body: `fn` runs once
     /// with it, in the client's delivery, never while another callback of the call runs.
-    /// `fn(call &, status, std::string_view piece)`.
+    /// `fn(call &, status, std::string_view piece)`. When it throws, the call is cancelled.
     template <class F> [[nodiscard]] result<void> read_start(F fn) {
         static_assert(std::is_invocable_v<F &, call &, status, std::string_view>);
         const auto came = [](hysock_call *raw, hysock_status s, hysock_str piece,
                              void *u) noexcept {
-            detail::guarded([&] {
-                call lent = call::lent(raw);
+            tell(raw, [&](call &lent) {
                 box<F>::of(u)(lent, detail::to_status(s), detail::to_view(piece));
             });
         };
@@ -205,6 +310,16 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
 
   private:
     call(lendable::lent how, hysock_call *raw) noexcept : lendable(how, raw) {}
+
+    /// Calls back on the way of a call, which what throws ends.
+    template <class F> static void tell(hysock_call *raw, F &&fn) noexcept {
+        const bool went_well = detail::guarded([&] {
+            call lent = call::lent(raw);
+            fn(lent);
+        });
+        if (!went_well)
+            hysock_call_cancel(raw, nullptr);
+    }
 
     template <class F> static result<void> start_raw(hysock_call *raw, F fn) {
         static_assert(std::is_invocable_v<F &, call &, status>);

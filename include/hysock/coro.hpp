@@ -250,6 +250,15 @@ template <class F> auto coroutine(F fn) {
     });
 }
 
+/// Waits until there is room for a piece of a request's body: a result<void>. For a call with
+/// call::set_body_stream() that was started.
+[[nodiscard]] inline auto writable(call &call) {
+    return detail::wait_for<void>([&call](auto then) {
+        return call.on_writable(
+            [then = std::move(then)](hysock::call &) mutable { then(result<void>()); });
+    });
+}
+
 } // namespace hysock
 
 #endif

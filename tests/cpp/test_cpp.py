@@ -28,6 +28,7 @@ PROGRAMS = {
     "test_http": DELIVERIES,
     "test_messages": DELIVERIES,
     "test_objects": [None],
+    "test_upload": [None],
 }
 RUNS = [(program, arg) for program, args in PROGRAMS.items() for arg in args]
 
