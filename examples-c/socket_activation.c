@@ -75,6 +75,12 @@ int main(int argc, char **argv) {
         fail("start", &err);
     end_on(SIGTERM);
     end_on(SIGINT);
+    for (size_t i = 0; i == 0 || i < (size_t)passed; i++) {
+        char address[4096]; /* as long as a path may be, its NUL included */
+        if (hysock_server_listener_address(server, i, address, sizeof address, &err) < 0)
+            fail("address", &err);
+        printf("socket %s\n", address);
+    }
     printf("listening on %d passed sockets\n", (int)passed);
     fflush(stdout);
 

@@ -155,7 +155,7 @@ def test_socket_activation_example(daemon, sockdir):
         assert (answer.status, answer.read()) == (200, b"Hello, world!")
     client.close()
     started.stop()
-    assert "listening on 1 passed sockets" in started.output
+    assert f"socket {path}\nlistening on 1 passed sockets" in started.output
     assert path.exists()
 
     path = sockdir / "own"
