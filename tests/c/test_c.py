@@ -35,6 +35,7 @@ PROGRAMS = {
     "test_client_ends": [(d,) for d in DELIVERIES],
     "test_client_hostile": [()],
     "test_client_cuts": [()],
+    "test_client_precision": [()],
     "test_call_upgrade": [(d,) for d in DELIVERIES],
     "test_client_mix": [(d,) for d in DELIVERIES],
     "test_shutdown": [(d,) for d in DELIVERIES],
