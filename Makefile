@@ -46,7 +46,7 @@ C_FILES = $(wildcard examples-c/*.[ch] tests/*/*.[ch] include/*.hpp include/hyso
 
 .DELETE_ON_ERROR:
 .PHONY: all lib examples header demo test setup lint fmt install uninstall clean \
-        test-rust test-c test-python test-daemons
+        test-rust test-c test-python test-daemons test-flood
 
 all: lib examples
 
@@ -125,6 +125,10 @@ test-python: all
 	@$(PYTEST) tests/c >build/test-c.log 2>&1 & c=$$!; \
 	$(PYTEST) tests --ignore=tests/c; rest=$$?; \
 	wait $$c; c=$$?; cat build/test-c.log; test $$rest = 0 && test $$c = 0
+
+# The two floods of the message half in full size: 100 producers, 100,000 messages each.
+test-flood: all
+	HYSOCK_FLOOD=1 $(PYTEST) tests/interop/test_message_faults.py -k '100_producers or stopped_10_s'
 
 # Installing needs no cargo: run `make` first, as yourself.
 install: lib

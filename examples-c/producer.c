@@ -1,7 +1,7 @@
 /* Teaches: sending messages, and knowing what became of them.
  *
  *   producer ADDRESS [--framing u32be|u32le|lines|raw|seqpacket|dgram] [--count N] [--size B]
- *            [--id K] [TEXT]...
+ *            [--id K] [--drain-ms D] [TEXT]...
  *   producer /tmp/r hello world
  *   producer /tmp/r --count 1000000 --size 100 --id 7
  *
@@ -29,7 +29,7 @@ static const struct {
 
 static void usage(void) {
     fprintf(stderr, "usage: producer ADDRESS [--framing u32be|u32le|lines|raw|seqpacket|dgram] "
-                    "[--count N] [--size B] [--id K] [TEXT]...\n");
+                    "[--count N] [--size B] [--id K] [--drain-ms D] [TEXT]...\n");
     exit(2);
 }
 
@@ -74,6 +74,7 @@ int main(int argc, char **argv) {
     uint64_t count = 0;
     size_t size = 0, f;
     unsigned long id = 0;
+    uint32_t drain_ms = 10000;
     int i;
 
     if (argc < 2 || argv[1][0] == '-')
@@ -85,6 +86,8 @@ int main(int argc, char **argv) {
             count = strtoull(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--size") == 0) {
             size = strtoul(argv[i + 1], NULL, 10);
+        } else if (strcmp(argv[i], "--drain-ms") == 0) {
+            drain_ms = (uint32_t)strtoul(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--id") == 0) {
             id = strtoul(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--framing") == 0) {
@@ -110,8 +113,8 @@ int main(int argc, char **argv) {
             fail(argv[i], &err);
     generate(producer, count, size, id);
 
-    /* Ends the connection once all of it was read, or after ten seconds. */
-    if (hysock_producer_shutdown(producer, 10000, &report, sizeof report, &err) != HYSOCK_OK)
+    /* Ends the connection once all of it was read, or when that takes too long. */
+    if (hysock_producer_shutdown(producer, drain_ms, &report, sizeof report, &err) != HYSOCK_OK)
         fail("end", &err);
     printf("%" PRIu64 " delivered, %" PRIu64 " in doubt, %" PRIu64 " unsent, %" PRIu64 " dropped\n",
            report.delivered, report.in_doubt, report.unsent, report.dropped);

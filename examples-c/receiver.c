@@ -2,6 +2,7 @@
  *
  *   receiver ADDRESS [--framing u32be|u32le|lines|raw|seqpacket|dgram] [--count N] [--quiet]
  *            [--slow-us N]
+ *   receiver - ...       on the sockets that systemd, or systemd-socket-activate, has passed
  *   receiver /tmp/r --framing lines &  printf 'hello\nworld\n' | nc -U -N /tmp/r
  *
  * Prints each message on a line, at the end (SIGTERM, SIGINT, or N messages) what there was in all.
@@ -68,6 +69,25 @@ static void on_batch(hysock_receiver *receiver, hysock_batch *batch, void *userd
     }
 }
 
+/* Listens at the address, or takes what a service manager listens on. */
+static hysock_receiver *start(hysock_runtime *runtime, const char *address,
+                              const hysock_receiver_config *config, struct state *state) {
+    hysock_error err;
+    hysock_receiver *receiver;
+    if (strcmp(address, "-") != 0) {
+        if (hysock_receiver_serve(runtime, address, HYSOCK_NTS, config, on_batch, state, NULL,
+                                  &receiver, &err) != HYSOCK_OK)
+            fail("listen", &err);
+        return receiver;
+    }
+    if (hysock_receiver_new(runtime, config, &receiver, &err) != HYSOCK_OK ||
+        hysock_receiver_add_activated(receiver, NULL, NULL, &err) < 0 ||
+        hysock_receiver_on_batch(receiver, on_batch, state, NULL, &err) != HYSOCK_OK ||
+        hysock_receiver_start(receiver, &err) != HYSOCK_OK)
+        fail("passed sockets", &err);
+    return receiver;
+}
+
 int main(int argc, char **argv) {
     hysock_error err;
     hysock_runtime *runtime;
@@ -81,7 +101,7 @@ int main(int argc, char **argv) {
 
     memset(&state, 0, sizeof state);
     state.main_thread = pthread_self();
-    if (argc < 2 || argv[1][0] == '-')
+    if (argc < 2 || (argv[1][0] == '-' && argv[1][1] != '\0'))
         usage();
     for (i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--quiet") == 0) {
@@ -114,9 +134,7 @@ int main(int argc, char **argv) {
 
     if (hysock_runtime_new(NULL, &runtime, &err) != HYSOCK_OK)
         fail("runtime", &err);
-    if (hysock_receiver_serve(runtime, argv[1], HYSOCK_NTS, config, on_batch, &state, NULL,
-                              &receiver, &err) != HYSOCK_OK)
-        fail("listen", &err);
+    receiver = start(runtime, argv[1], config, &state);
     hysock_receiver_config_free(config);
     printf("listening on %s\n", argv[1]);
     fflush(stdout);

@@ -11,50 +11,19 @@ import time
 
 import pytest
 from conftest import DEADLINE, example, run, tool, wait_until
-
-SUMMARY = re.compile(r"received (\d+) messages, (\d+) bytes, (\d+) producers, (\d+) dropped")
-REPORT = re.compile(r"(\d+) delivered, (\d+) in doubt, (\d+) unsent, (\d+) dropped")
-
-
-@pytest.fixture
-def receive(daemon, sockdir):
-    """`receive(*options)`: a running receiver at sockdir/r."""
-
-    def start(*options, path=None, **more):
-        path = path or sockdir / "r"
-        return daemon(example("receiver"), path, *options, ready="listening on", **more)
-
-    return start
-
-
-def summary(receiver):
-    """Ends the receiver; (messages, bytes, producers, dropped)."""
-    receiver.stop()
-    return tuple(map(int, SUMMARY.search(receiver.output).groups()))
-
-
-def lines(receiver, count):
-    """The first `count` messages, as printed."""
-    wait_until(lambda: len(receiver.lines) > count, what=f"{count} lines")
-    return receiver.lines[1 : count + 1]
-
-
-def produce(path, *options, **more):
-    done = run(example("producer"), path, *options, **more)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tuple(map(int, REPORT.search(done.stdout).groups()))
-
-
-def stream(path):
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(DEADLINE)
-    sock.connect(str(path))
-    return sock
-
-
-def frame(payload, order=">"):
-    return struct.pack(order + "I", len(payload)) + payload
-
+from datadog.dogstatsd.base import DogStatsd
+from producers import (  # noqa: F401
+    REPORT,
+    frame,
+    lines,
+    listen,
+    outq,
+    produce,
+    receive,
+    rss,
+    stream,
+    summary,
+)
 
 # Other people's producers.
 
@@ -94,16 +63,42 @@ def test_python_sends_frames(receive, sockdir, framing, order):
     assert lines(receiver, 3) == ["first", "", "third"]
 
 
+@pytest.mark.parametrize("kind, scheme", [("u32le", "unixstream"), ("dgram", "unixgram")])
+def test_a_dogstatsd_client_sends_metrics(receive, sockdir, kind, scheme):
+    receiver = receive("--framing", kind)
+    client = DogStatsd(
+        socket_path=f"{scheme}://{sockdir}/r",
+        disable_buffering=True,
+        disable_telemetry=True,
+        disable_background_sender=True,
+        origin_detection_enabled=False,
+    )
+    client.increment("hits", tags=["route:home"])
+    client.gauge("load", 0.5)
+    client.close_socket()
+    # Each ends with a newline of its own.
+    found = [line for line in lines(receiver, 4) if line]
+    assert [line.partition("|#")[0] for line in found] == ["hits:1|c", "load:0.5|g"]
+    assert "route:home" in found[0]
+    assert summary(receiver)[0] == 2
+
+
+@pytest.mark.parametrize("framing, option", [("lines", ()), ("dgram", ("--datagram",))])
+def test_systemd_socket_activate_starts_a_receiver(daemon, sockdir, framing, option):
+    path = sockdir / "r"
+    activate = tool("systemd-socket-activate")
+    options = ["-l", path, *option, example("receiver"), "-", "--framing", framing]
+    manager = daemon(activate, *options, ready="Listening on")
+    kind = "2" if framing == "dgram" else "1"
+    done = run(tool("socat"), "-u", "-", f"UNIX-CONNECT:{path},type={kind}", input="activated\n")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: "activated" in manager.lines, what="the message")
+    manager.stop()
+    assert "received 1 messages" in manager.output
+    assert path.exists(), "it is the manager's"
+
+
 # Other people's receivers.
-
-
-def listen(path, kind=socket.SOCK_STREAM):
-    sock = socket.socket(socket.AF_UNIX, kind)
-    sock.settimeout(DEADLINE)
-    sock.bind(str(path))
-    if kind != socket.SOCK_DGRAM:
-        sock.listen(16)
-    return sock
 
 
 def test_a_python_receiver_gets_frames(sockdir):
@@ -157,13 +152,6 @@ def test_a_frame_split_at_every_offset(receive, sockdir):
     assert found.count("abc") == found.count("defgh") == len(wire) - 1
 
 
-def outq(sock):
-    import fcntl
-    import termios
-
-    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
-
-
 def test_ten_thousand_frames_in_one_write(receive, sockdir):
     receiver = receive("--quiet")
     with stream(sockdir / "r") as sock:
@@ -207,11 +195,6 @@ def test_a_header_from_a_thousand_producers_takes_no_memory(receive, sockdir):
     for sock in socks:
         sock.close()
     assert summary(receiver)[:3] == (0, 0, 1000)
-
-
-def rss(pid):
-    with open(f"/proc/{pid}/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def test_kill_9_of_the_receiver_and_restart(receive, sockdir):

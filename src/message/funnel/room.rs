@@ -30,13 +30,16 @@ pub struct Room<'a> {
     inside: bool,
     thread: &'a Arc<IoThread>,
     waits: bool,
+    /// It has stood in the queue of those that wait.
+    in_line: bool,
 }
 
 impl Future for Room<'_> {
     type Output = Reserved;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reserved> {
-        let reserved = self.funnel.reserve(&self, cx.waker());
+        let funnel = self.funnel;
+        let reserved = funnel.reserve(&mut self, cx.waker());
         self.waits = reserved.is_none();
         reserved.map_or(Poll::Pending, Poll::Ready)
     }
@@ -64,11 +67,12 @@ impl Funnel {
             inside,
             thread,
             waits: false,
+            in_line: false,
         }
     }
 
     /// Reserves the room; without any `waker` is woken when there may be some.
-    fn reserve(self: &Arc<Self>, room: &Room<'_>, waker: &Waker) -> Option<Reserved> {
+    fn reserve(self: &Arc<Self>, room: &mut Room<'_>, waker: &Waker) -> Option<Reserved> {
         let (source, inside, thread) = (room.source, room.inside, room.thread);
         let step = self.step();
         let mut state = self.state();
@@ -88,15 +92,24 @@ impl Funnel {
             let full = state.held > 0 && state.held + step > self.budget.bytes;
             // With nothing but messages under way nobody could make room: they must go on.
             let stuck = inside && state.held == state.partial;
-            if full && !stuck {
+            // Who comes while others wait stands behind them, also when some of these are just being woken.
+            let behind = !room.in_line && !state.waiting.is_empty();
+            if (full || behind) && !stuck {
                 if !state.waiting.iter().any(|w| Arc::ptr_eq(&w.source, source)) {
-                    state.waiting.push_back(Waiting {
+                    let waiting = Waiting {
                         source: source.clone(),
                         inside,
                         waker: waker.clone(),
                         thread: thread.clone(),
-                    });
+                    };
+                    // Who was woken in vain keeps its place.
+                    if room.in_line {
+                        state.waiting.push_front(waiting);
+                    } else {
+                        state.waiting.push_back(waiting);
+                    }
                 }
+                room.in_line = true;
                 return None;
             }
         }

@@ -130,6 +130,29 @@ fn a_reader_that_looks_twice_takes_nobodys_wake() {
 }
 
 #[test]
+fn who_comes_later_stands_behind_those_that_wait() {
+    let stage = Stage::new(STEP, Overflow::Block);
+    let sources = [source(1), source(2), source(3)];
+    let woken: [Arc<Woken>; 3] = Default::default();
+    let held = stage.now(&source(4), false);
+    let mut rooms: Vec<_> = sources
+        .iter()
+        .map(|source| stage.funnel.room(source, false, stage.thread()))
+        .collect();
+    assert!(poll(&mut rooms[0], &woken[0]).is_none());
+    assert!(poll(&mut rooms[1], &woken[1]).is_none());
+    drop(held);
+    woken[0].expect(1);
+    // There is room, but it is the first one's, who has not looked yet.
+    assert!(poll(&mut rooms[2], &woken[2]).is_none());
+    drop(poll(&mut rooms[0], &woken[0]).expect("its turn"));
+    woken[1].expect(1);
+    drop(poll(&mut rooms[1], &woken[1]).expect("its turn"));
+    woken[2].expect(1);
+    assert!(poll(&mut rooms[2], &woken[2]).is_some());
+}
+
+#[test]
 fn who_gives_up_after_the_wake_passes_it_on() {
     let stage = Stage::new(STEP, Overflow::Block);
     let (one, two) = (source(1), source(2));
