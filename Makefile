@@ -5,6 +5,7 @@
 #   make test       set up, build, run every test
 #   make test-daemons   the client against dockerd, cupsd, snapd and supervisord, as root
 #   make examples   the example programs only
+#   make bench      hysock and its peers side by side (bench-quick: under 3 minutes); see bench/
 #   make header     write include/hysock.h from src/ffi
 #   make install    PREFIX=/usr/local LIBDIR=$(PREFIX)/lib INCLUDEDIR=$(PREFIX)/include DESTDIR=
 #   make uninstall  with the same variables
@@ -42,11 +43,11 @@ SONAME := libhysock.so.$(ABI)
 SOURCES := $(shell find src -name '*.rs') build.rs cbindgen.toml Cargo.toml $(wildcard Cargo.lock) \
            include/hysock.h
 C_FILES = $(wildcard examples-c/*.[ch] tests/*/*.[ch] include/*.hpp include/hysock/*.hpp \
-          examples-cpp/*.cpp tests/*/*.[ch]pp)
+          examples-cpp/*.cpp tests/*/*.[ch]pp bench/*.[ch] bench/*/*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: all lib examples header demo test setup lint fmt install uninstall clean \
-        test-rust test-c test-python test-daemons test-flood
+        test-rust test-c test-python test-daemons test-flood bench bench-quick
 
 all: lib examples
 
@@ -130,6 +131,12 @@ test-python: all
 test-flood: all
 	HYSOCK_FLOOD=1 $(PYTEST) tests/interop/test_message_faults.py -k '100_producers or stopped_10_s'
 
+bench bench-quick:
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory all
+	$(MAKE) -C bench GO=$(CURDIR)/.venv/bin/go CARGO=$(CARGO)
+	.venv/bin/python bench/run.py $(if $(filter bench-quick,$@),--quick) $(BENCH)
+
 # Installing needs no cargo: run `make` first, as yourself.
 install: lib
 	scripts/install-tree install '$(VERSION)' '$(ABI)' '$(PREFIX)' '$(LIBDIR)' '$(INCLUDEDIR)' \
@@ -141,4 +148,4 @@ uninstall:
 
 clean:
 	$(CARGO) clean --target-dir $(TARGET_DIR)
-	rm -rf build examples-c/bin examples-cpp/bin tests/c/bin tests/cpp/bin
+	rm -rf build examples-c/bin examples-cpp/bin tests/c/bin tests/cpp/bin bench/bin

@@ -1,0 +1,30 @@
+// server SOCKET: Go's net/http.
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func hello(w http.ResponseWriter, r *http.Request) {
+	if ms, ok := strings.CutPrefix(r.URL.Path, "/slow/"); ok {
+		n, _ := strconv.Atoi(ms)
+		time.Sleep(time.Duration(n) * time.Millisecond)
+	}
+	io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "text/plain")
+	w.Write([]byte("Hello, world!"))
+}
+
+func main() {
+	listener, err := net.Listen("unix", os.Args[1])
+	if err != nil {
+		panic(err)
+	}
+	panic(http.Serve(listener, http.HandlerFunc(hello)))
+}

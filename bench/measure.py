@@ -1,0 +1,175 @@
+"""How the bench runs one program and measures it: pinned, started anew each time, ended and reaped.
+
+The program under test runs on core 0 and whatever talks to it on core 1, so that its CPU time is its own.
+"""
+
+import json
+import os
+import pwd
+import resource
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BIN = HERE / "bin"
+DEADLINE = 120.0  # seconds, for whatever should end by itself
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {D}/pid; error_log {D}/error.log;
+worker_rlimit_nofile 30000;
+events {{ worker_connections 12000; accept_mutex off; }}
+http {{
+  access_log off; keepalive_requests 1000000000; default_type text/plain; sendfile on; tcp_nopush on;
+  client_max_body_size 0; client_body_buffer_size 2m; keepalive_timeout 600s;
+  client_body_temp_path {D}/t1; proxy_temp_path {D}/t2; fastcgi_temp_path {D}/t3;
+  uwsgi_temp_path {D}/t4; scgi_temp_path {D}/t5;
+  server {{
+    listen unix:{S} backlog=4096;
+    location = / {{ return 200 "Hello, world!"; }}
+    location = /file {{ alias {F}; }}
+  }}
+}}
+"""
+
+H2O = """
+user: {U}
+listen: {{ port: {S}, type: unix }}
+num-threads: 1
+max-connections: 20000
+http1-request-timeout: 600
+error-log: {D}/error.log
+pid-file: {D}/pid
+hosts:
+  default:
+    paths:
+      "/file": {{ file.file: {F} }}
+      "/": {{ file.dir: {D}/www }}
+"""
+
+
+class Failed(Exception):
+    """A peer did not do its work: the run is void."""
+
+
+def pinned(core, argv, **options):
+    return subprocess.Popen(["taskset", "-c", str(core), *map(str, argv)], **options)
+
+
+def more_descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Server:
+    """A server on a socket in a folder of its own, for the time of a `with`."""
+
+    def __init__(self, command, core=0, file=None):
+        self.command, self.core, self.file = command, core, file
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="bench-")
+        folder = Path(self.folder.name)
+        self.path = str(folder / "s")
+        values = {"D": folder, "S": self.path, "F": self.file or "/dev/null",
+                  "U": pwd.getpwuid(os.getuid()).pw_name}
+        argv = self.command
+        if argv == "nginx":
+            (folder / "nginx.conf").write_text(NGINX.format(**values))
+            argv = f"nginx -c {folder}/nginx.conf -p {folder} -e {folder}/error.log"
+        elif argv == "h2o":
+            (folder / "www").mkdir()
+            (folder / "www" / "index.html").write_text("Hello, world!")
+            (folder / "h2o.conf").write_text(H2O.format(**values))
+            argv = f"h2o -m worker -c {folder}/h2o.conf"
+        argv = [str(word).format(**values) for word in shlex.split(argv)]
+        self.errors = open(folder / "stderr", "w+b")
+        self.process = pinned(
+            self.core, argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors
+        )
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def wait_ready(self):
+        end = time.monotonic() + 20
+        while True:
+            with socket.socket(socket.AF_UNIX) as s:
+                try:
+                    return s.connect(self.path)
+                except OSError:
+                    if self.process.poll() is not None or time.monotonic() > end:
+                        self.errors.seek(0)
+                        said = self.errors.read().decode(errors="replace")
+                        raise Failed(f"{self.command} does not listen: {said}") from None
+            time.sleep(0.002)
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()
+        self.folder.cleanup()
+
+
+def load(server, options, core=1):
+    """One run of the load generator; what it says."""
+    argv = [BIN / "load", server.path, "--pid", server.process.pid, *shlex.split(options)]
+    child = pinned(core, argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, errors = child.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise Failed(f"{server.command}: load did not end") from None
+    if child.returncode != 0:
+        raise Failed(f"{server.command}: {errors.strip()}")
+    return json.loads(out)
+
+
+def run_client(argv, core):
+    """Runs a client to its end: CPU seconds in user and kernel, seconds by the clock, peak KiB."""
+    start = time.monotonic()
+    child = pinned(core, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    timer = time.monotonic() + DEADLINE
+    out = child.stdout.read()
+    while True:
+        pid, status, used = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            break
+        if time.monotonic() > timer:
+            child.send_signal(signal.SIGKILL)
+        time.sleep(0.0005)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    child.stdout.close()
+    wall = time.monotonic() - start
+    if child.returncode != 0:
+        raise Failed(f"{argv[0]}: status {child.returncode}: {out.strip()}")
+    return {"user": used.ru_utime, "system": used.ru_stime, "wall": wall, "peak_kb": used.ru_maxrss}
+
+
+def calls(server, command, n, core):
+    """A client's cost for one call: a run of n calls less a run of a tenth, so that its start does not count."""
+    few = n // 10
+    argv = lambda count: [str(word).format(S=server.path, N=count, B=BIN) for word in shlex.split(command)]
+    short, long = run_client(argv(few), core), run_client(argv(n), core)
+    each = {key: (long[key] - short[key]) / (n - few) * 1e6 for key in ("user", "system", "wall")}
+    return {
+        "cpu_us": each["user"] + each["system"],
+        "user_us": each["user"],
+        "system_us": each["system"],
+        "per_s": 1e6 / each["wall"],
+        "wall_us": each["wall"],
+        "peak_kb": long["peak_kb"],
+    }

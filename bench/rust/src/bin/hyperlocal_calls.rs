@@ -1,0 +1,54 @@
+//! calls SOCKET N C: N times GET / with C in flight through hyperlocal (hyper-util's pooled client), on one
+//! thread. C = 1 is the blocking program: one call after the other.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyperlocal::{UnixConnector, Uri};
+use std::cell::Cell;
+use std::rc::Rc;
+
+async fn get(client: &Client<UnixConnector, Empty<Bytes>>, uri: hyper::Uri) -> bool {
+    match client.get(uri).await {
+        Ok(answer) => {
+            answer.status() == 200
+                && answer.into_body().collect().await.is_ok_and(|body| body.to_bytes().len() == 13)
+        }
+        Err(_) => false,
+    }
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let path = args.next().expect("calls SOCKET N C");
+    let n: u64 = args.next().expect("N").parse().expect("N");
+    let c: u64 = args.next().expect("C").parse().expect("C");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let errors = local.block_on(&runtime, async {
+        let client: Client<UnixConnector, Empty<Bytes>> =
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(c as usize).build(UnixConnector);
+        let uri: hyper::Uri = Uri::new(&path, "/").into();
+        let (left, errors) = (Rc::new(Cell::new(n)), Rc::new(Cell::new(0u64)));
+        let tasks: Vec<_> = (0..c)
+            .map(|_| {
+                let (client, uri) = (client.clone(), uri.clone());
+                let (left, errors) = (left.clone(), errors.clone());
+                tokio::task::spawn_local(async move {
+                    while left.get() > 0 {
+                        left.set(left.get() - 1);
+                        if !get(&client, uri.clone()).await {
+                            errors.set(errors.get() + 1);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        errors.get()
+    });
+    println!("{} answers, {errors} errors", n - errors);
+    std::process::exit((errors > 0) as i32);
+}
