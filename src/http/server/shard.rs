@@ -17,6 +17,7 @@ use crate::socket::policy::Allow;
 use crate::socket::stream::ServerStream;
 use hyper::server::conn::http1;
 use std::cell::{Cell, Ref, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,6 +47,8 @@ pub struct Shard {
     pub live: Cell<usize>,
     /// Wakes the sweep: there is something to do before its next turn.
     changed: Notify,
+    /// The sweep's timer runs.
+    sweeping: Cell<bool>,
     /// Last, and so dropped last: the server's end drops what the fields above share with it.
     hold: Hold,
 }
@@ -98,6 +101,7 @@ impl Shard {
             spares: RefCell::default(),
             live: Cell::new(0),
             changed: Notify::new(),
+            sweeping: Cell::new(false),
             hold,
         });
         SHARDS.with_borrow_mut(|shards| shards.push(shard.clone()));
@@ -188,7 +192,7 @@ impl Shard {
         }
         self.tick();
         let mut connections = self.connections.borrow_mut();
-        if connections.is_empty() {
+        if !self.sweeping.get() {
             self.changed.notify_one();
         }
         let link = Link::new(self.clone(), stream, peer, place, connections.len());
@@ -204,7 +208,7 @@ impl Shard {
         if let Some(moved) = connections.get(index) {
             moved.index.set(index);
         }
-        if connections.is_empty() {
+        if connections.is_empty() && self.draining.get() {
             self.changed.notify_one();
         }
         drop(connections);
@@ -242,23 +246,33 @@ impl Shard {
     }
 
     /// Looks after the deadlines of all connections; ends with the shard.
+    ///
+    /// The timer runs on when the last connection ends, once: connections that come and go one at a time
+    /// would else start one each.
     async fn sweep(self: Rc<Self>) {
+        let mut next = pin!(tokio::time::sleep(SWEEP));
         loop {
-            let empty = self.connections.borrow().is_empty();
-            if empty && self.draining.get() {
-                break;
-            }
-            if empty {
+            while self.connections.borrow().is_empty() {
+                if self.draining.get() {
+                    return self.forget();
+                }
+                self.sweeping.set(false);
                 self.changed.notified().await;
-            } else {
-                // Either way it is time to look.
-                tokio::time::timeout(SWEEP, self.changed.notified())
-                    .await
-                    .ok();
+                self.sweeping.set(true);
+            }
+            next.as_mut().reset(tokio::time::Instant::now() + SWEEP);
+            // Either way it is time to look.
+            tokio::select! {
+                () = next.as_mut() => {}
+                () = self.changed.notified() => {}
             }
             self.tick();
             self.each(|link| link.check_time());
         }
+    }
+
+    /// From now on the thread has nothing of this server.
+    fn forget(self: Rc<Self>) {
         SHARDS.with_borrow_mut(|shards| shards.retain(|shard| !Rc::ptr_eq(shard, &self)));
     }
 }
