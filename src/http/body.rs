@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 
 /// First reservation for a body of announced length; more grows as bytes arrive.
 const FIRST: u64 = 64 * 1024;
+/// Room for a body of announced length grows to at most so many times what has come.
+const TRUST: usize = 16;
 /// Memory up to this is kept for the next body.
 const ROOM: usize = 4 * 1024;
 
@@ -67,6 +69,8 @@ pub struct Collect {
     incoming: Incoming,
     bytes: Vec<u8>,
     limit: u64,
+    /// Its announced length; 0 when it is not known.
+    announced: usize,
     trailers: Option<Box<HeaderMap>>,
 }
 
@@ -90,8 +94,18 @@ impl Collect {
             incoming,
             bytes,
             limit,
+            announced: usize::try_from(announced.lower()).unwrap_or(0),
             trailers: None,
         })
+    }
+
+    /// Grows in few steps, since each may copy what is there and touch fresh memory.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.bytes.len() + more + 1;
+        if needed > self.bytes.capacity() && needed <= self.announced {
+            let room = (self.announced + 1).min(needed * TRUST);
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
     }
 
     /// What came behind the body.
@@ -124,6 +138,7 @@ impl Collect {
                     if (self.bytes.len() + data.len()) as u64 > self.limit {
                         return Poll::Ready(Err(Uncollected::TooLarge));
                     }
+                    self.make_room(data.len());
                     self.bytes.extend_from_slice(&data);
                 }
             }
