@@ -138,6 +138,14 @@ impl Strand {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Schedules `event` of `node` without handing it over.
+    #[cfg(test)]
+    pub fn put(&self, node: Arc<dyn Node>, event: Event) {
+        let mut state = self.state();
+        state.push((node, event));
+        state.scheduled = true;
+    }
 }
 
 /// Posts `event` of `node` to the strand of `owner` (the node itself, or its parent).

@@ -8,6 +8,7 @@ use super::delivery::{self, Node};
 use super::gate::deadline_after;
 use super::{Runtime, Waited};
 use crate::error::{Error, Operation, Result, Status};
+use pool::Pool;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,12 +18,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use take::Takers;
 
+mod pool;
 mod take;
 
 pub struct Queue {
     state: Mutex<State>,
     /// Pool threads wait here.
     arrived: Condvar,
+    /// The one that looks out waits here.
+    looked: Condvar,
     len: AtomicUsize,
     /// Only a user's queue has these.
     users: Option<Users>,
@@ -46,6 +50,7 @@ struct State {
     stirred: bool,
     /// Pool threads that wait, or takers beside one that has something.
     idle: usize,
+    pool: Pool,
 }
 
 impl Queue {
@@ -63,6 +68,7 @@ impl Queue {
         let queue = Arc::new(Queue {
             state: Mutex::default(),
             arrived: Condvar::new(),
+            looked: Condvar::new(),
             len: AtomicUsize::new(0),
             users: Some(Users {
                 readable,
@@ -81,6 +87,7 @@ impl Queue {
         Arc::new(Queue {
             state: Mutex::default(),
             arrived: Condvar::new(),
+            looked: Condvar::new(),
             len: AtomicUsize::new(0),
             users: None,
         })
@@ -138,7 +145,7 @@ impl Queue {
             }
             Some(_) => {}
             None => {
-                let wake = state.idle > 0 && len > 0;
+                let wake = state.call_one();
                 drop(state);
                 if wake {
                     self.arrived.notify_one();
@@ -262,33 +269,6 @@ impl Queue {
         }
     }
 
-    /// The life of a callback thread: runs nodes until the queue is closed and empty.
-    pub(super) fn serve(&self) {
-        let mut state = self.state();
-        loop {
-            if let Some(node) = self.pop(&mut state) {
-                // One push wakes one thread; each thread that finds more wakes the next.
-                let more = state.idle > 0 && !state.nodes.is_empty();
-                drop(state);
-                if more {
-                    self.arrived.notify_one();
-                }
-                delivery::run(&node);
-                drop(node);
-                state = self.state();
-            } else if state.closed {
-                return;
-            } else {
-                state.idle += 1;
-                state = self
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
-            }
-        }
-    }
-
     /// No more nodes: what waits in a user's queue is withdrawn, a pool's queue is run to its end.
     pub fn close(&self) {
         let mut state = self.state();
@@ -304,6 +284,7 @@ impl Queue {
         self.len.store(state.nodes.len(), Ordering::Relaxed);
         drop(state);
         self.arrived.notify_all();
+        self.looked.notify_all();
         waiting.iter().for_each(delivery::abandon);
         self.give_back(|_| true);
     }
