@@ -47,7 +47,7 @@ C_FILES = $(wildcard examples-c/*.[ch] tests/*/*.[ch] include/*.hpp include/hyso
 
 .DELETE_ON_ERROR:
 .PHONY: all lib examples header demo test setup lint fmt install uninstall clean \
-        test-rust test-c test-python test-daemons test-flood bench bench-quick
+        test-rust test-c test-cpp test-python test-daemons test-flood bench bench-quick
 
 all: lib examples
 
@@ -119,6 +119,10 @@ test-rust:
 # The C programs alone: plain, with sanitizers, under valgrind. The suite below has them too.
 test-c: lib
 	$(MAKE) -C tests/c test
+
+# The C++ face and its programs alone. The suite below has them too.
+test-cpp: all
+	$(PYTEST) tests/cpp
 
 # The C programs beside the rest: much of both is waiting.
 test-python: all

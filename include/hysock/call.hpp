@@ -190,7 +190,7 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
     template <class F> [[nodiscard]] result<void> start(F fn) && {
         hysock_call *raw = get();
         return start_raw(raw, [fn = std::move(fn), kept = std::move(*this)](
-                                  call &call, status s) mutable { fn(call, s); });
+                                  call &lent, status s) mutable { fn(lent, s); });
     }
     /// hysock_call_write(): write a piece of the request's body: all of it or, when this fails,
     /// nothing.
@@ -323,9 +323,9 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
 
     template <class F> static result<void> start_raw(hysock_call *raw, F fn) {
         static_assert(std::is_invocable_v<F &, call &, status>);
-        const auto completed = [](hysock_call *raw, hysock_status s, void *u) noexcept {
+        const auto completed = [](hysock_call *ended, hysock_status s, void *u) noexcept {
             detail::guarded([&] {
-                call lent = call::lent(raw);
+                call lent = call::lent(ended);
                 box<F>::of(u)(lent, detail::to_status(s));
             });
         };

@@ -142,11 +142,11 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     /// the server's delivery, when its bytes are no longer needed.
     /// `owner` is moved and kept as long as its bytes are needed: a std::string, a std::vector.
     template <class O> result<void> answer_nocopy(int http_status, zstring content_type, O owner) {
-        auto *kept = new O(std::move(owner));
-        const bytes body(*kept);
+        auto *held = new O(std::move(owner));
+        const bytes body(*held);
         return detail::done([&](hysock_error *err) {
             hysock_exchange_answer_nocopy(get(), http_status, content_type.c_str(), body.data(),
-                                          body.size(), kept, detail::drop_owner<O>, err);
+                                          body.size(), held, detail::drop_owner<O>, err);
         });
     }
     /// hysock_exchange_send_file(): answer with the content of a regular file: 200, or what the
@@ -223,8 +223,8 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
         static_assert(std::is_invocable_v<F &, exchange &, status, std::string_view>);
         const auto call = [](hysock_exchange *raw, hysock_status s, hysock_str piece,
                              void *u) noexcept {
-            serve(raw, [&](exchange &exchange) {
-                box<F>::of(u)(exchange, detail::to_status(s), detail::to_view(piece));
+            serve(raw, [&](exchange &lent) {
+                box<F>::of(u)(lent, detail::to_status(s), detail::to_view(piece));
             });
         };
         return detail::done([&](hysock_error *err) {
@@ -265,10 +265,10 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     /// server's delivery, when its bytes are no longer needed.
     /// `owner` is moved and kept as long as its bytes are needed.
     template <class O> [[nodiscard]] result<void> write_nocopy(O owner, timeout time = forever) {
-        auto *kept = new O(std::move(owner));
-        const bytes piece(*kept);
+        auto *held = new O(std::move(owner));
+        const bytes piece(*held);
         return detail::done([&](hysock_error *err) {
-            hysock_exchange_write_nocopy(get(), piece.data(), piece.size(), time.ms(), kept,
+            hysock_exchange_write_nocopy(get(), piece.data(), piece.size(), time.ms(), held,
                                          detail::drop_owner<O>, err);
         });
     }
@@ -338,7 +338,7 @@ class exchange : public detail::lendable<hysock_exchange, hysock_exchange_free> 
     /// How handlers and their like are called.
     template <class F> static void call(hysock_exchange *raw, void *userdata) noexcept {
         static_assert(std::is_invocable_v<F &, exchange &>, "a function of (hysock::exchange &)");
-        serve(raw, [&](exchange &exchange) { box<F>::of(userdata)(exchange); });
+        serve(raw, [&](exchange &lent) { box<F>::of(userdata)(lent); });
     }
 
     /// What set_userdata() keeps: the type's own mark, then the value.
@@ -369,10 +369,10 @@ template <class F> result<void> exchange::upgrade(zstring protocol, F fn) {
     // A session that never begins, because its server was freed, ends here.
     const auto end = [raw] { hysock_exchange_free(raw); };
     using once = detail::once<F, decltype(end)>;
-    const auto call = [](hysock_exchange *raw, std::int32_t fd, hysock_str early,
+    const auto call = [](hysock_exchange *mine, std::int32_t fd, hysock_str early,
                          void *u) noexcept {
         unique_fd connection(fd);
-        exchange session(raw);
+        exchange session(mine);
         detail::guarded([&] {
             box<once>::of(u)(std::move(session), std::move(connection), detail::to_view(early));
         });

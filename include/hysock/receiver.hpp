@@ -35,8 +35,8 @@ enum class gone_reason : std::uint64_t {
 };
 
 /// The bytes of a message, good until its batch ends.
-inline std::string_view payload(const message &message) noexcept {
-    return {static_cast<const char *>(message.data), message.len};
+inline std::string_view payload(const message &m) noexcept {
+    return {static_cast<const char *>(m.data), m.len};
 }
 
 /// What a receiver keeps to. The first setter that is refused makes the receiver that reads the

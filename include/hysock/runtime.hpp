@@ -146,9 +146,9 @@ class runtime : public detail::handle<hysock_runtime, hysock_runtime_free> {
     template <class F> result<void> on_log_in(log_level level, hysock_queue *queue, F fn) {
         static_assert(std::is_invocable_v<F &, log_level, std::string_view>);
         using box = detail::box<F>;
-        const auto call = [](std::int32_t level, hysock_str line, void *u) noexcept {
+        const auto call = [](std::int32_t grade, hysock_str line, void *u) noexcept {
             detail::guarded(
-                [&] { box::of(u)(static_cast<log_level>(level), detail::to_view(line)); });
+                [&] { box::of(u)(static_cast<log_level>(grade), detail::to_view(line)); });
         };
         return detail::done([&](hysock_error *err) {
             hysock_runtime_on_log(get(), static_cast<std::int32_t>(level), queue, call,
@@ -156,13 +156,13 @@ class runtime : public detail::handle<hysock_runtime, hysock_runtime_free> {
         });
     }
     template <class F>
-    hysock_status after_raw(timeout time, hysock_queue *queue, F fn, hysock_timer **timer,
+    hysock_status after_raw(timeout time, hysock_queue *queue, F fn, hysock_timer **place,
                             hysock_error *err) {
         static_assert(std::is_invocable_v<F &>);
         using box = detail::box<F>;
         const auto call = [](hysock_timer *, void *u) noexcept { detail::guarded(box::of(u)); };
         return hysock_runtime_after(get(), time.ms(), queue, call, box::make(std::move(fn)),
-                                    box::drop, timer, err);
+                                    box::drop, place, err);
     }
     template <class F> result<timer> after_in(timeout time, hysock_queue *queue, F fn) {
         return detail::made<timer, hysock_timer>([&](hysock_timer **raw, hysock_error *err) {

@@ -18,6 +18,7 @@ INCLUDE = ROOT / "include"
 HEADERS = [INCLUDE / "hysock.hpp", *sorted((INCLUDE / "hysock").glob("*.hpp"))]
 DELIVERIES = ["pool", "inline", "queue"]
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{INCLUDE}"]
+PEDANTIC = ["-Wshadow", "-Wconversion", "-Wsign-conversion", "-Wold-style-cast", "-Wextra-semi"]
 BARE = ["-fno-exceptions", "-fno-rtti"]
 
 # Every program, with the arguments that it is run with.
@@ -53,10 +54,10 @@ def test_every_program_is_run():
 
 @pytest.mark.parametrize("variant", ["plain", "asan"])
 @pytest.mark.parametrize(("program", "arg"), RUNS)
-def test_program(built, tmp_path, program, arg, variant):
+def test_program(built, sockdir, program, arg, variant):
     env = {
         **os.environ,
-        "TMPDIR": str(tmp_path) if len(str(tmp_path)) < 60 else "/tmp",
+        "TMPDIR": str(sockdir),
         "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:exitcode=99",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     }
@@ -90,7 +91,7 @@ def test_compiles_in_every_language_and_compiler(tmp_path):
     all_compiled(
         [
             ("g++", "c++17", plain),
-            ("g++", "c++20", coro),
+            ("g++", "c++20", coro, *PEDANTIC),
             ("g++", "c++20", coro, *BARE),
             ("g++", "c++2b", http),
             ("g++", "c++2b", coro, *BARE),

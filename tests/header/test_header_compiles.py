@@ -10,7 +10,7 @@ COMPILERS = [
     (compiler, language, standard)
     for language, compilers, standards in [
         ("c", ["gcc", "clang"], ["c99", "c11", "c2x"]),
-        ("c++", ["g++", "clang++"], ["c++11", "c++14", "c++17", "c++20"]),
+        ("c++", ["g++", "clang++"], ["c++11", "c++14", "c++17", "c++20", "c++2b"]),
     ]
     for compiler in compilers
     for standard in standards
