@@ -11,6 +11,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -173,3 +174,69 @@ def calls(server, command, n, core):
         "wall_us": each["wall"],
         "peak_kb": long["peak_kb"],
     }
+
+
+def ended(child, deadline):
+    """What is left of a child's output; it is killed at the deadline."""
+    try:
+        return child.communicate(timeout=max(0.0, deadline - time.monotonic()))[0]
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def messages(*what, **more):
+    """As `messages_once`. Under load ZeroMQ 4.3.4 stops now and then for good: then once more."""
+    for attempt in range(3):
+        try:
+            return messages_once(*what, **more)
+        except Failed as error:
+            if attempt == 2:
+                raise
+            print(f"\n{error}: again", file=sys.stderr)
+
+
+def messages_once(program, kind, batch, total, producers=4, gap_ns=0, idle=0):
+    """One receiver, some producers, as separate processes on both cores: what the receiver says.
+
+    With a gap one producer sends a message each `gap_ns`, and the receiver tells the latencies.
+    """
+    program = BIN / f"messages_{program}"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    end = time.monotonic() + 30
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = f"{folder}/s"
+        argv = [program, "recv", kind, path, total, producers, int(gap_ns > 0)]
+        children = [subprocess.Popen([str(word) for word in argv], **pipes)]
+        resting = []
+        try:
+            expect(children[0], "listening")
+            for _ in range(idle):
+                resting.append(socket.socket(socket.AF_UNIX))
+                resting[-1].connect(path)
+            argv = [program, "send", kind.split("-")[0], path, total // producers, batch, gap_ns]
+            children += [subprocess.Popen([str(word) for word in argv], **pipes) for _ in range(producers)]
+            for child in children[1:]:
+                expect(child, "ready")
+            for child in children[1:]:
+                child.stdin.write("g")
+                child.stdin.flush()
+            out = ended(children[0], end)
+        finally:
+            for child in children:
+                child.kill()
+                child.communicate()
+            for one in resting:
+                one.close()
+    if not out:
+        raise Failed(f"{program} {kind}: the messages did not all arrive")
+    seconds, _, *latencies = [float(word) for word in out.split()]
+    result = {"per_s": total / seconds}
+    if latencies:
+        result |= {"p50_us": latencies[0], "p99_us": latencies[1]}
+    return result
+
+
+def expect(child, line):
+    said = child.stdout.readline().strip()
+    if said != line:
+        raise Failed(f"{child.args}: '{said}' instead of '{line}'")
