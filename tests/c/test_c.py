@@ -34,6 +34,7 @@ PROGRAMS = {
     "test_client_patience": [(d,) for d in DELIVERIES],
     "test_client_ends": [(d,) for d in DELIVERIES],
     "test_client_hostile": [()],
+    "test_client_streaming": [(d,) for d in DELIVERIES],
     "test_client_cuts": [()],
     "test_client_precision": [()],
     "test_call_upgrade": [(d,) for d in DELIVERIES],
