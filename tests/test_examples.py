@@ -483,6 +483,8 @@ def test_request_refuses_what_breaks_http(sockdir, args):
         ["--peer-uid", "root", "s", "/"],
         ["--peer-uid", "4294967295", "s", "/"],
         ["-H", "no colon", "s", "/"],
+        ["-d", "x", "-T", "file", "s", "/"],
+        ["-N", "-o", "file", "s", "/"],
     ],
 )
 def test_request_usage(sockdir, args):
@@ -1237,6 +1239,33 @@ def test_stream_upload_counts(sockdir, tmp_path):
             done = run(tool("curl"), "-sS", "-T", content, "--unix-socket", path, "http://x/", *extra)
             assert done.stdout == "300000 lines, 2100011 bytes\n", done.stderr
         assert ask(path)[2] == b"0 lines, 0 bytes\n"
+
+
+def test_request_streams_both_ways(sockdir, tmp_path):
+    content, back = tmp_path / "content", tmp_path / "back"
+    content.write_bytes(b"a line\n" * 300_000)
+    up, down = sockdir / "up.sock", sockdir / "down.sock"
+    with serve("stream_upload", up):
+        for source in content, "-":
+            with open(content) as stdin:
+                done = run(example("request"), "-T", source, up, "/", stdin=stdin)
+            assert (done.stdout, done.stderr) == ("300000 lines, 2100000 bytes\n", "")
+        done = run(example("request"), "-T", tmp_path / "absent", up, "/")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "absent" in one_line(done.stderr)
+    with serve("stream_download", down):
+        numbers = "".join(f"{number}\n" for number in range(100_000))
+        assert run(example("request"), "-N", down, "/100000").stdout == numbers
+        done = run(example("request"), "-o", back, down, "/100000")
+        assert (done.stdout, done.stderr, back.read_text()) == ("", "", numbers)
+        done = run(example("request"), "-o", "/dev/full", down, "/100000")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "No space left" in one_line(done.stderr)
+        # A bar, where there is a terminal for it.
+        argv = [example("request"), "-o", back, down, "/100000"]
+        bar = run(tool("script"), "-qec", " ".join(map(str, argv)), "/dev/null").stdout
+        assert f"{len(numbers) // 1024} KiB" in bar
+        assert back.read_text() == numbers
 
 
 def test_stream_upload_refuses_early(sockdir, tmp_path):
