@@ -4428,6 +4428,8 @@ typedef struct hysock_receiver_counts {
     uint64_t forbidden;
     /** Producers beyond the share of their user: they were disconnected. */
     uint64_t overload;
+    /** Socket files that somebody removed or replaced: new producers do not get here any more. */
+    uint64_t listeners_lost;
 } hysock_receiver_counts;
 
 /**

@@ -632,3 +632,26 @@ fn one_user_has_a_share_of_the_connections() {
     assert_eq!(texts(pull(&receiver, 1)), ["in"]);
     end(&runtime);
 }
+
+#[test]
+fn a_lost_socket_file_is_noticed() {
+    let runtime = runtime();
+    for kind in [Kind::Stream, Kind::Datagram] {
+        let folder = Folder::new();
+        let config = receiver::Config {
+            kind,
+            ..receiver::Config::default()
+        };
+        let receiver = pulling(&runtime, &folder, &config);
+        assert_eq!(receiver.counts().listeners_lost, 0);
+        std::fs::remove_file(folder.path()).unwrap();
+        let deadline = std::time::Instant::now() + SOON.unwrap();
+        while receiver.counts().listeners_lost == 0 {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        receiver.shutdown(SOON).unwrap();
+        receiver.wait(SOON).unwrap();
+    }
+    end(&runtime);
+}

@@ -43,6 +43,8 @@ pub struct hysock_receiver_counts {
     pub forbidden: u64,
     /// Producers beyond the share of their user: they were disconnected.
     pub overload: u64,
+    /// Socket files that somebody removed or replaced: new producers do not get here any more.
+    pub listeners_lost: u64,
 }
 
 const FIRST: usize = 112;
@@ -91,6 +93,7 @@ impl From<Counts> for hysock_receiver_counts {
             abandoned: counts.abandoned,
             forbidden: counts.forbidden,
             overload: counts.overload,
+            listeners_lost: counts.listeners_lost,
         }
     }
 }

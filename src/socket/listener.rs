@@ -8,10 +8,12 @@ mod file;
 mod opened;
 mod options;
 mod probe;
+mod watch;
 
 pub use adopt::{check, check_connected, prepare};
 pub use file::Lost;
 pub use options::{ListenerOptions, Stale};
+pub use watch::watch;
 
 use super::address::{Address, failure};
 use super::lock::FileLock;

@@ -68,6 +68,7 @@ PROGRAMS = {
     "test_stats": [(d,) for d in DELIVERIES],
     "test_listener": [(d,) for d in DELIVERIES],
     "test_starters": [()],
+    "test_message_starters": [()],
 }
 RUNS = [(name, args) for name, all_args in PROGRAMS.items() for args in all_args]
 

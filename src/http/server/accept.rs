@@ -2,15 +2,14 @@
 
 use super::admission::Newcomer;
 use super::idle::idle;
-use super::pressure::{Pause, Pressure};
+use super::pressure::Pressure;
 use super::shard::Shard;
-use super::watch::watch;
 use super::{Hold, Server};
 use crate::error::{Error, Operation, Result};
 use crate::limits::ACCEPT_BATCH;
-use crate::runtime::Level;
 use crate::runtime::io_thread::IoThread;
-use crate::socket::listener::Listener;
+use crate::runtime::{Level, Pause};
+use crate::socket::listener::{self, Listener};
 use crate::socket::sys;
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
@@ -178,6 +177,15 @@ async fn run(hold: Hold, listeners: Vec<Arc<Listener>>, ending: Rc<Ending>) {
     ACCEPTORS.with_borrow_mut(|all| all.retain(|(_, other)| !Rc::ptr_eq(other, &ending)));
     server.each_shard(Shard::drain);
     abort_after(&server, ending.drain.get());
+}
+
+/// Tells of socket files that were removed or replaced.
+async fn watch(server: &Server, listeners: Vec<Arc<Listener>>) {
+    listener::watch(listeners, |_, text| {
+        server.stats.listeners_lost.add(1);
+        server.runtime.log().write(Level::Warn, || text);
+    })
+    .await;
 }
 
 /// Waits for [`Signal::fire`].

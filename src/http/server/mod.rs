@@ -37,7 +37,6 @@ mod stats;
 mod trailers;
 mod upgrade;
 mod userdata;
-mod watch;
 mod writing;
 
 pub use access::{AccessFn, Entry};

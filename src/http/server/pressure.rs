@@ -2,8 +2,8 @@
 //! backlog; when it lasts, a descriptor that was kept for this lets the server tell them so.
 
 use super::Server;
-use crate::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, TURN_AWAY};
-use crate::runtime::Level;
+use crate::limits::{ACCEPT_PAUSE_MAX, TURN_AWAY};
+use crate::runtime::{Level, Pause};
 use crate::socket::listener::Listener;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
@@ -153,25 +153,6 @@ fn log_begin(server: &Server, listener: &Listener, error: Errno) {
     });
 }
 
-/// How long to wait after each of several failures in a row.
-pub struct Pause(Duration);
-
-impl Pause {
-    pub fn new() -> Pause {
-        Pause(ACCEPT_PAUSE_MIN)
-    }
-
-    pub fn is_first(&self) -> bool {
-        self.0 == ACCEPT_PAUSE_MIN
-    }
-
-    /// The time of this one; the next is twice as long.
-    pub fn next(&mut self) -> Duration {
-        let next = (self.0 * 2).min(ACCEPT_PAUSE_MAX);
-        std::mem::replace(&mut self.0, next)
-    }
-}
-
 /// Without waiting: what of it does not work is the client's loss.
 fn answer(connection: &OwnedFd) {
     // Unread bytes would take the answer from the client.
@@ -188,13 +169,6 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
-
-    #[test]
-    fn pauses_grow_to_a_second() {
-        let mut pause = Pause::new();
-        let all: Vec<_> = (0..9).map(|_| pause.next().as_millis()).collect();
-        assert_eq!(all, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-    }
 
     #[test]
     fn who_is_turned_away_reads_why() {

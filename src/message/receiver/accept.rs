@@ -2,13 +2,13 @@
 
 use super::connection::{self, Connection};
 use super::{Hold, Receiver, datagrams};
-use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, UNLIMITED};
+use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MIN, UNLIMITED};
 use crate::message::Source;
 use crate::message::funnel::Reserved;
 use crate::runtime::io_thread::{IoThread, Post};
-use crate::runtime::{Level, context};
+use crate::runtime::{Level, Pause, context};
 use crate::socket::Kind;
-use crate::socket::listener::Listener;
+use crate::socket::listener::{self, Listener};
 use crate::socket::packet::Packets;
 use crate::socket::peer::Record;
 use crate::socket::sys;
@@ -149,6 +149,8 @@ pub fn start(hold: Hold, listeners: Vec<Arc<Listener>>) {
     let Some(shard) = Shard::find(&hold.0) else {
         return;
     };
+    let (watcher, watched) = (shard.clone(), listeners.clone());
+    shard.spawn(async move { watch(&watcher, watched).await });
     for listener in listeners {
         let task = shard.clone();
         if hold.0.config.kind == Kind::Datagram {
@@ -156,6 +158,24 @@ pub fn start(hold: Hold, listeners: Vec<Arc<Listener>>) {
         } else {
             shard.spawn(async move { listen(&task, &listener).await });
         }
+    }
+}
+
+/// Tells of socket files that were removed or replaced, until the end.
+async fn watch(shard: &Shard, listeners: Vec<Arc<Listener>>) {
+    let receiver = shard.receiver();
+    let changed = shard.changed.notified();
+    if shard.is_ending() {
+        return;
+    }
+    let lost = listener::watch(listeners, |_, text| {
+        let lost = &receiver.counters.listeners_lost;
+        lost.fetch_add(1, Ordering::Relaxed);
+        receiver.runtime.log().write(Level::Warn, || text);
+    });
+    tokio::select! {
+        () = lost => {}
+        () = changed => {}
     }
 }
 
@@ -179,7 +199,7 @@ async fn listen(shard: &Rc<Shard>, listener: &Arc<Listener>) {
     let receiver = shard.receiver().clone();
     match sys::register(listener.clone(), Interest::READABLE) {
         Ok(registration) => {
-            let mut pause = ACCEPT_PAUSE_MIN;
+            let mut pause = Pause::new();
             while !shard.is_ending() {
                 let changed = shard.changed.notified();
                 if receiver.connections.load(Ordering::Acquire) >= receiver.config.max_connections {
@@ -199,21 +219,20 @@ async fn listen(shard: &Rc<Shard>, listener: &Arc<Listener>) {
                 let most = receiver.config.max_connections;
                 match accept_batch(&receiver, listener, most) {
                     Ok(true) => {
-                        pause = ACCEPT_PAUSE_MIN;
+                        pause = Pause::new();
                         ready.clear_ready();
                     }
-                    Ok(false) => pause = ACCEPT_PAUSE_MIN,
+                    Ok(false) => pause = Pause::new(),
                     Err(errno) => {
-                        if pause == ACCEPT_PAUSE_MIN {
+                        if pause.is_first() {
                             log_pressure(&receiver, listener, errno);
                         }
                         drop(ready);
                         let changed = shard.changed.notified();
                         tokio::select! {
                             () = changed => {}
-                            () = tokio::time::sleep(pause) => {}
+                            () = tokio::time::sleep(pause.next()) => {}
                         }
-                        pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                     }
                 }
                 tokio::task::yield_now().await;

@@ -15,6 +15,7 @@ pub(super) struct Counters {
     pub abandoned: AtomicU64,
     pub forbidden: AtomicU64,
     pub overload: AtomicU64,
+    pub listeners_lost: AtomicU64,
 }
 
 /// What a receiver has seen.
@@ -43,6 +44,8 @@ pub struct Counts {
     pub forbidden: u64,
     /// Producers beyond the share of their user.
     pub overload: u64,
+    /// Socket files that somebody removed or replaced.
+    pub listeners_lost: u64,
 }
 
 impl Receiver {
@@ -65,6 +68,7 @@ impl Receiver {
             abandoned: get(&counters.abandoned),
             forbidden: get(&counters.forbidden),
             overload: get(&counters.overload),
+            listeners_lost: get(&counters.listeners_lost),
         }
     }
 }

@@ -49,6 +49,11 @@ impl Counts {
                 self.overload,
             ),
             (
+                "listeners_lost_total",
+                "Socket files that somebody removed or replaced.",
+                self.listeners_lost,
+            ),
+            (
                 "fds_refused_total",
                 "Messages whose descriptors nobody wanted.",
                 self.fds_refused,
