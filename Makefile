@@ -42,7 +42,7 @@ SONAME := libhysock.so.$(ABI)
 
 SOURCES := $(shell find src -name '*.rs') build.rs cbindgen.toml Cargo.toml $(wildcard Cargo.lock) \
            include/hysock.h
-C_FILES = $(wildcard examples-c/*.[ch] tests/*/*.[ch] include/*.hpp include/hysock/*.hpp \
+C_FILES = $(wildcard go/*.h examples-c/*.[ch] tests/*/*.[ch] include/*.hpp include/hysock/*.hpp \
           examples-cpp/*.cpp tests/*/*.[ch]pp bench/*.[ch] bench/*/*.[ch])
 
 .DELETE_ON_ERROR:

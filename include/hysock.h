@@ -4844,6 +4844,15 @@ hysock_status hysock_exchange_add_headers(hysock_exchange *exchange,
 int32_t hysock_call_headers(const hysock_call *call, hysock_header *headers, size_t n);
 
 /**
+ * All trailers of the answer, once its body was read to the end: as hysock_exchange_headers().
+ *
+ * Thread: any, one at a time.
+ * Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+ * Since: 0.1
+ */
+int32_t hysock_call_trailers(const hysock_call *call, hysock_header *trailers, size_t n);
+
+/**
  * Add `n` headers to the request, as if by hysock_call_add_header() one after another, up to the first
  * that is refused.
  *

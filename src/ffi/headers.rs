@@ -100,6 +100,25 @@ pub unsafe extern "C" fn hysock_call_headers(
     })
 }
 
+/// All trailers of the answer, once its body was read to the end: as hysock_exchange_headers().
+///
+/// Thread: any, one at a time.
+/// Errors: negative: HYSOCK_E_INVALID_ARGUMENT, HYSOCK_E_BAD_HANDLE.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hysock_call_trailers(
+    call: *const hysock_call,
+    trailers: *mut hysock_header,
+    n: usize,
+) -> i32 {
+    boundary::count(|| {
+        let call = handle::get("call", call)?;
+        let found = call.trailers();
+        // SAFETY: C gives NULL or an array of `n`.
+        unsafe { copy_out(found.unwrap_or(&HeaderMap::new()), trailers, n) }
+    })
+}
+
 /// Add `n` headers to the request, as if by hysock_call_add_header() one after another, up to the first
 /// that is refused.
 ///

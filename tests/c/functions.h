@@ -240,6 +240,11 @@ static hysock_status c_all(void *handle) {
     int32_t n = hysock_call_headers(handle, &header, 1);
     return n < 0 ? n : 0;
 }
+static hysock_status c_trailers(void *handle) {
+    hysock_header header;
+    int32_t n = hysock_call_trailers(handle, &header, 1);
+    return n < 0 ? n : 0;
+}
 static hysock_status c_addall(void *handle) {
     hysock_header header = {{"a", 1}, {"b", 1}};
     return hysock_call_add_headers(handle, &header, 1);
@@ -622,6 +627,7 @@ static const function functions[] = {
     S(c_call, CLIENT),
     S(k_set, CALL),
     S(c_all, CALL),
+    S(c_trailers, CALL),
     S(c_addall, CALL),
     S(k_add, CALL),
     S(k_setbody, CALL),

@@ -509,6 +509,7 @@ static void client(hysock_runtime *runtime, const char *path) {
     REFUSED(hysock_call_header_at(NULL, 0, &name, &value));
     hysock_header header = {{"a", 1}, {NULL, 0}};
     REFUSED(hysock_call_headers(NULL, &header, 1));
+    REFUSED(hysock_call_trailers(NULL, &header, 1));
     REFUSED(hysock_call_add_headers(NULL, &header, 1));
     hysock_call_free(NULL);
     hysock_str piece;

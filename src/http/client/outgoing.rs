@@ -183,8 +183,7 @@ impl Stream {
             }
             Feed::Call => {
                 let taken = self.call.take_upload(cx);
-                let waits = matches!(taken, Taken::Nothing) && !self.call.is_stopped();
-                self.call.set_rests(waits);
+                self.call.set_rests(matches!(taken, Taken::Nothing));
                 taken
             }
             Feed::Descriptor(..) => self.take_read(cx),

@@ -202,9 +202,6 @@ impl Call {
             return;
         };
         extras.stopped = true;
-        // From here on the peer's pauses count.
-        extras.rests.store(false, Ordering::Relaxed);
-        extras.waits = None;
         let Some(upload) = &mut extras.upload else {
             return;
         };

@@ -1,0 +1,4 @@
+package hysock
+
+// Live says how many handles of the library there are, for a look at the end.
+var Live = handlesLive

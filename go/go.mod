@@ -1,0 +1,3 @@
+module hysock
+
+go 1.24
