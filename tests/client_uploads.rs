@@ -701,6 +701,29 @@ fn the_programs_own_pauses_are_not_its_peers() {
 }
 
 #[test]
+fn a_peer_that_rests_after_an_early_answer_is_not_waited_for() {
+    each(|with_runtime, starts| {
+        let host = Host::new(|mut peer| {
+            peer.say("HTTP/1.1 413 No\r\nContent-Length: 5\r\n\r\nab");
+            peer.wait_closed();
+        });
+        let made = made(&host, with_runtime, &client::Config::default());
+        let call = put(&made);
+        call.set_idle_timeout(Some(Duration::from_millis(60)))
+            .unwrap();
+        let (read, write) = std::io::pipe().unwrap();
+        call.set_body_descriptor(None, read.as_fd(), None).unwrap();
+        let start = Instant::now();
+        assert_eq!(begin(&call, starts), Err(Status::TimedOut));
+        assert!(start.elapsed() < LONG);
+        let message = call.outcome().unwrap_err().message;
+        assert!(message.contains("not one byte moved"), "{message}");
+        call.release();
+        drop((read, write));
+    });
+}
+
+#[test]
 fn a_call_has_one_body_and_a_redirect_does_not_send_it_again() {
     each(|with_runtime, starts| {
         let host = Host::new_with_head(|mut peer, head| {

@@ -60,8 +60,9 @@ impl Worker {
         let frame = if times.patience.is_endless() {
             limit(call, times.deadline, next).await??
         } else {
-            // Only waits for the peer count, not those for who reads.
-            let watched = watch(stream, times, call, next);
+            // Only waits for the peer count, not those for who reads; but a reader waits for nobody else.
+            let extras = false;
+            let watched = watch(stream, Times { extras, ..times }, call, next);
             let frame = limit(call, times.deadline, watched).await?;
             frame.map_err(|why| call.timed_out(why))??
         };

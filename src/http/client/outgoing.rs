@@ -183,7 +183,8 @@ impl Stream {
             }
             Feed::Call => {
                 let taken = self.call.take_upload(cx);
-                self.call.set_rests(matches!(taken, Taken::Nothing));
+                let waits = matches!(taken, Taken::Nothing) && !self.call.is_stopped();
+                self.call.set_rests(waits);
                 taken
             }
             Feed::Descriptor(..) => self.take_read(cx),

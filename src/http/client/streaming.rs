@@ -229,19 +229,21 @@ impl Call {
     /// The I/O thread has the head of the answer, and its `task` the rest.
     pub(super) fn begin_stream(self: &Arc<Self>, task: &Waker) -> Result<()> {
         let mut state = self.state();
-        if let Some(error) = &state.cancelled {
-            return Err(error.clone());
-        }
+        // The answer is the call's already: a cancel at this moment is for its reader.
+        let cancelled = state.cancelled.clone();
         let hold = state.hold(&self.client)?;
         if let Some(streams) = &mut state.streams {
             streams.reading = Reading::new(task.clone());
             streams.hold = Some(hold);
+            if let Some(error) = &cancelled {
+                streams.reading.fail(error.clone());
+            }
         }
         state.stage = Stage::Streaming;
         let owner = self.owner(&state);
         drop(state);
         delivery::post_or_run(&owner, self.clone(), Event::Call);
-        Ok(())
+        cancelled.map_or(Ok(()), Err)
     }
 
     /// Ready when a piece is wanted.

@@ -202,6 +202,9 @@ impl Call {
             return;
         };
         extras.stopped = true;
+        // From here on the peer's pauses count.
+        extras.rests.store(false, Ordering::Relaxed);
+        extras.waits = None;
         let Some(upload) = &mut extras.upload else {
             return;
         };
