@@ -37,6 +37,7 @@ PROGRAMS = {
     "test_client_streaming": [(d,) for d in DELIVERIES],
     "test_client_cuts": [()],
     "test_client_precision": [()],
+    "test_client_pool": [()],
     "test_call_upgrade": [(d,) for d in DELIVERIES],
     "test_client_mix": [(d,) for d in DELIVERIES],
     "test_shutdown": [(d,) for d in DELIVERIES],
