@@ -655,3 +655,32 @@ fn a_lost_socket_file_is_noticed() {
     }
     end(&runtime);
 }
+
+#[test]
+fn a_full_queue_takes_the_next_message_as_soon_as_there_is_room() {
+    let runtime = runtime();
+    let folder = Folder::new();
+    let socket = UnixDatagram::bind(folder.path()).unwrap();
+    socket.set_read_timeout(SOON).unwrap();
+    let config = producer::Config {
+        kind: Kind::Datagram,
+        max_queue: 10_000,
+        ..producer::Config::default()
+    };
+    let producer = Producer::new(&runtime, &folder.address(), &config).unwrap();
+    let send = |timeout| producer.send(&[7; 100], Some(timeout));
+    while send(Duration::ZERO).is_ok() {}
+    let queued = producer.counts().queued;
+    // Room for a few, far from half of the queue.
+    let mut space = [0; 200];
+    for _ in 0..8 {
+        assert_eq!(socket.recv(&mut space).unwrap(), 100);
+    }
+    send(Duration::from_secs(20)).unwrap();
+    assert!(
+        producer.counts().queued > queued / 2,
+        "it has not waited for half"
+    );
+    producer.release();
+    end(&runtime);
+}

@@ -17,6 +17,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Whoever waits for room is told when half of the queue is free: often enough for the throughput. With a slow
+/// receiver that may take long, so it also looks for itself.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// How long a send may wait for room.
 #[derive(Clone, Copy)]
 struct Patience {
@@ -365,7 +369,7 @@ impl Producer {
             return Err(self.full(patience.status()));
         }
         state.blocked += 1;
-        let waited = self.room.wait_timeout(state, left.min(limits::A_DAY));
+        let waited = self.room.wait_timeout(state, left.min(LOOK));
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.blocked -= 1;
         Ok(state)
