@@ -78,6 +78,8 @@ func (c *Client) Close() error {
 	}
 	c.closed = true
 	C.hysock_client_shutdown(c.client, 0, nil)
+	// Every call hears of its end before the free takes that away; they have all been cancelled.
+	C.hysock_client_wait(c.client, 10000, nil)
 	C.hysock_client_free(c.client)
 	c.engine.release()
 	return nil
@@ -127,7 +129,11 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	call.stop = context.AfterFunc(ctx, func() { C.hysock_call_cancel(call.handle, nil) })
 	sent := call.upload(r)
-	ended := <-call.ended
+	ended := signal{status: C.HYSOCK_E_SHUT_DOWN}
+	select {
+	case ended = <-call.ended:
+	case <-c.engine.done:
+	}
 	if ended.status != C.HYSOCK_OK {
 		err := call.error(ended.status)
 		call.free()

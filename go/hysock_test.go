@@ -539,3 +539,45 @@ func (b writerTo) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (b writerTo) Read(p []byte) (int, error) { return copy(p, b), io.EOF }
+
+// Close beside calls that wait for their answers, and bodies that are read, ends them.
+func TestCloseBesideCalls(t *testing.T) {
+	arrived := make(chan struct{}, 20)
+	path := serveStd(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/body" {
+			w.(http.Flusher).Flush()
+		}
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	}))
+	c, err := hysock.NewClient(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 20)
+	for i := range 20 {
+		go func() {
+			response, err := c.HTTP().Get("http://localhost/" + []string{"", "body"}[i%2])
+			if err == nil {
+				_, err = io.ReadAll(response.Body)
+				response.Body.Close()
+			}
+			ended <- err
+		}()
+	}
+	for range 20 {
+		<-arrived
+	}
+	began := time.Now()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 20 {
+		if err := <-ended; err == nil {
+			t.Error("a call without an answer has no error")
+		}
+	}
+	if took := time.Since(began); took > deadline/4 {
+		t.Errorf("it took %v", took)
+	}
+}

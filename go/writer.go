@@ -52,14 +52,12 @@ func (w *responseWriter) bodyAllowed() bool {
 	return w.status >= 200 && w.status != http.StatusNoContent && w.status != http.StatusNotModified
 }
 
-func (w *responseWriter) Write(p []byte) (int, error) { return w.write(p, "") }
-
 // WriteString is for io.WriteString.
 func (w *responseWriter) WriteString(text string) (int, error) {
-	return w.write(unsafe.Slice(unsafe.StringData(text), len(text)), "")
+	return w.Write(unsafe.Slice(unsafe.StringData(text), len(text)))
 }
 
-func (w *responseWriter) write(p []byte, _ string) (int, error) {
+func (w *responseWriter) Write(p []byte) (int, error) {
 	if w.x.hijacked {
 		return 0, http.ErrHijacked
 	}
