@@ -284,6 +284,11 @@ class call : public detail::lendable<hysock_call, hysock_call_free> {
     std::optional<std::string_view> trailer(zstring name) const noexcept {
         return detail::to_optional(hysock_call_trailer(get(), name.c_str()));
     }
+    /// hysock_call_trailers(): all trailers of the answer, once its body was read to the end: as
+    /// hysock_call_headers().
+    result<std::vector<field>> trailers() const {
+        return detail::all_fields(get(), hysock_call_trailers);
+    }
     /// hysock_call_take_fd(): take the connection of a call whose server has switched, once.
     result<switched> take_fd() {
         std::int32_t fd = -1;

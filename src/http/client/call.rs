@@ -125,7 +125,7 @@ impl Call {
             _ => return Err(Error::state("the call has begun already: set it up before")),
         };
         if let Err(error) = &result {
-            state.refused.get_or_insert_with(|| error.clone());
+            state.refused.get_or_insert_with(|| Box::new(error.clone()));
         }
         result
     }
@@ -185,12 +185,12 @@ impl Call {
 
     /// Makes the call begin with this refusal: a setter of the C face has refused its argument.
     pub fn refuse(&self, error: Error) {
-        self.state().refused.get_or_insert(error);
+        self.state().refused.get_or_insert(Box::new(error));
     }
 
     fn begin(&self, state: &mut State, performed: bool) -> Result<()> {
         if let Some(error) = &state.refused {
-            return Err(error.clone());
+            return Err((**error).clone());
         }
         if !matches!(state.stage, Stage::New) {
             return Err(Error::state(

@@ -24,7 +24,8 @@ pub struct State {
     pub body_room: Collected,
     pub timeout: Option<Duration>,
     pub patience: Patience,
-    pub refused: Option<Error>,
+    /// In a box, as it is rare and large: with it a call would be too long for malloc's cache.
+    pub refused: Option<Box<Error>>,
     pub parent: Option<Arc<dyn Parent>>,
     /// From the start to the end of the last callback.
     pub keep: Option<Keep>,

@@ -150,9 +150,16 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         pause: impl Future<Output = ()>,
         max_body: u64,
     ) -> Result<Rest, Failure> {
-        let order = call.order(&self.peer, &self.probe);
+        // Taken apart, so that what is large is not kept beside what it becomes.
+        let Order {
+            request,
+            room,
+            streams,
+            extras,
+            wish,
+        } = call.order(&self.peer, &self.probe);
         self.useless.reset();
-        let mut response = pin!(self.sender.send_request(order.request));
+        let mut response = pin!(self.sender.send_request(request));
         let connection = &mut self.connection;
         pause.await;
         // All that comes, comes by driving the connection right here, so nobody else needs to be woken.
@@ -167,7 +174,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
                     polled = response.as_mut().poll(&mut arrived);
                 }
             }
-            if order.extras
+            if extras
                 && let Some(error) = call.upload_failure()
             {
                 return Poll::Ready(Err(Failure::Own(error)));
@@ -181,35 +188,35 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         if length.is_none() {
             check_length(&head)?;
         }
-        if order.wish.is_exceeded(head.status) {
+        if wish.is_exceeded(head.status) {
             return Err(Failure::Unasked);
         }
-        if order.wish.is_granted(&head, length) {
+        if wish.is_granted(&head, length) {
             let early = self.take_early(incoming);
             let body = Collected::default();
             call.keep(Answer { head, body, length });
             return Ok(Rest::Switched(early));
         }
-        if order.extras {
+        if extras {
             call.answer_began(head.status.is_success(), length);
         }
-        let leads_on = order.streams && call.follows(&head);
-        if order.streams && !leads_on {
+        let leads_on = streams && call.follows(&head);
+        if streams && !leads_on {
             let body = Collected::default();
             call.keep(Answer { head, body, length });
             return Ok(Rest::Body(incoming));
         }
-        if order.extras
+        if extras
             && head.status.is_success()
             && let Some(output) = call.output()
         {
-            self.save(call, incoming, output).await?;
+            Box::pin(self.save(call, incoming, output)).await?;
             let body = Collected::default();
             call.keep(Answer { head, body, length });
             return Ok(Rest::Nothing);
         }
-        let watcher = order.extras.then_some(call);
-        let collected = self.collect(incoming, max_body, order.room, watcher);
+        let watcher = extras.then_some(call);
+        let collected = self.collect(incoming, max_body, room, watcher);
         let (body, trailers) = collected.await?;
         if !leads_on && !call.follows(&head) {
             call.keep_trailers(trailers);
