@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sysconfig
 import tempfile
 import threading
 import time
@@ -43,6 +44,23 @@ def example_cpp(name):
     path = ROOT / "examples-cpp" / "bin" / name
     assert path.is_file(), f"{path} is missing: run `make examples`"
     return str(path)
+
+
+def go_environment(**more):
+    """The pinned Go toolchain's own folder, and what it needs to build offline with a cache of its own."""
+    toolchain = Path(sysconfig.get_path("purelib")) / "go"
+    assert (toolchain / "bin/go").exists(), "no Go toolchain: run scripts/setup"
+    return toolchain, dict(
+        os.environ,
+        GOROOT=str(toolchain),
+        GOTOOLCHAIN="local",
+        GOFLAGS="-mod=mod",
+        GOPROXY="off",
+        GOCACHE=str(ROOT / "build/go-cache"),
+        GOPATH=str(ROOT / "build/go-path"),
+        CGO_ENABLED="1",
+        **more,
+    )
 
 
 def tool(name):

@@ -1,12 +1,9 @@
 """The Go package, by Go's own tools: its tests with the race detector, and a static build."""
 
-import os
 import subprocess
-import sysconfig
-from pathlib import Path
 
 import pytest
-from conftest import ROOT, run, tool
+from conftest import ROOT, go_environment, run, tool
 
 SLOW = 600  # seconds, for the compiler: the first time it builds Go's own packages as well
 
@@ -14,25 +11,13 @@ SLOW = 600  # seconds, for the compiler: the first time it builds Go's own packa
 @pytest.fixture(scope="module")
 def go(tmp_path_factory):
     """Runs the pinned toolchain's own go, on the library in build/, without network."""
-    toolchain = Path(sysconfig.get_path("purelib")) / "go"
-    assert (toolchain / "bin/go").exists(), "no Go toolchain: run scripts/setup"
     tool("pkg-config")
     folder = tmp_path_factory.mktemp("pkgconfig")
     (folder / "hysock.pc").write_text(
         "Name: hysock\nDescription: the library in this tree\nVersion: 0\n"
         f"Cflags: -I{ROOT}/include\nLibs: -L{ROOT}/build -Wl,-rpath,{ROOT}/build -lhysock\n"
     )
-    env = dict(
-        os.environ,
-        GOROOT=str(toolchain),
-        GOTOOLCHAIN="local",
-        GOFLAGS="-mod=mod",
-        GOPROXY="off",
-        GOCACHE=str(ROOT / "build/go-cache"),
-        GOPATH=str(ROOT / "build/go-path"),
-        CGO_ENABLED="1",
-        PKG_CONFIG_PATH=str(folder),
-    )
+    toolchain, env = go_environment(PKG_CONFIG_PATH=str(folder))
 
     def call(name, *args):
         command = [toolchain / "bin" / name, *args]

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE, run, tool
+from conftest import DEADLINE, go_environment, run, tool
 from peers import HELLO, compiled, start_nginx, start_python, wait_accepts
 
 HERE = Path(__file__).resolve().parent
@@ -102,15 +102,22 @@ def commands(path, folder):
         "aiohttp": [sys.executable, str(SERVERS / "aiohttp_server.py"), str(path)],
         "node": [tool("node"), str(SERVERS / "node_server.js"), str(path)],
         "mhd": [str(folder / "mhd_server"), str(path)],
+        "go": [str(folder / "go_server"), str(path)],
     }  # fmt: skip
 
 
-@pytest.fixture(params=["gunicorn", "uvicorn", "hypercorn", "aiohttp", "node", "mhd"])
+@pytest.fixture(params=["gunicorn", "uvicorn", "hypercorn", "aiohttp", "node", "mhd", "go"])
 def server(request, daemon, sockdir):
     path = sockdir / "s"
     if request.param == "mhd":
         source, out = HERE / "mhd_server.c", sockdir / "mhd_server"
         done = run(tool("cc"), "-std=c99", "-O1", source, "-o", out, "-lmicrohttpd", timeout=60)
+        assert done.returncode == 0, done.stderr
+    if request.param == "go":
+        toolchain, env = go_environment()
+        # With the race detector, as the package's tests: Go's own packages are built once for both.
+        command = [toolchain / "bin/go", "build", "-race", "-o", sockdir / "go_server", "go_server.go"]
+        done = run(*command, cwd=SERVERS, env=env, timeout=600)
         assert done.returncode == 0, done.stderr
     command = commands(path, sockdir)[request.param]
     process = daemon(*command, status=None, cwd=SERVERS)
@@ -148,7 +155,7 @@ def test_matrix(server, ask, sockdir):
 
     got = ask(*kind, "-e", path, "POST", "/echo", body=b"after the 100")
     assert (got.informational, got.status, got.body) == ([100], 200, b"after the 100")
-    if name == "node":
+    if name in ("node", "go"):
         got = ask(path, "GET", "/early")
         assert (got.informational, got.status, got.body) == ([102, 103], 200, b"late")
     if name in ("node", "mhd"):
