@@ -24,20 +24,45 @@ typedef struct peer {
     int listener;
     pthread_t thread;
     pthread_mutex_t mutex;
-    const script *script; /* NULL ends the peer */
+    script script; /* its text belongs to the peer */
+    bool ends;
 } peer;
 
-static inline const script *peer_script(peer *p) {
-    pthread_mutex_lock(&p->mutex);
-    const script *now = p->script;
-    pthread_mutex_unlock(&p->mutex);
-    return now;
+/* With a text of its own: whoever made the script goes on while the peer still sends it. */
+static inline void script_copy(script *to, const script *from) {
+    *to = *from;
+    if (from->start == NULL)
+        return;
+    to->len = from->len ? from->len : strlen(from->start);
+    char *text = malloc(to->len + 1);
+    CHECK(text != NULL);
+    memcpy(text, from->start, to->len);
+    text[to->len] = '\0';
+    to->start = text;
 }
 
-/* Set while no call is under way. */
+static inline void script_free(script *s) {
+    free((char *)(uintptr_t)s->start);
+    memset(s, 0, sizeof(*s));
+}
+
+/* What to do with the next client; free it. False when the peer is to end. */
+static inline bool peer_script(peer *p, script *now) {
+    pthread_mutex_lock(&p->mutex);
+    bool goes_on = !p->ends;
+    if (goes_on)
+        script_copy(now, &p->script);
+    pthread_mutex_unlock(&p->mutex);
+    return goes_on;
+}
+
+/* For the calls that follow; NULL ends the peer with the next client. */
 static inline void peer_set(peer *p, const script *next) {
     pthread_mutex_lock(&p->mutex);
-    p->script = next;
+    script_free(&p->script);
+    if (next != NULL)
+        script_copy(&p->script, next);
+    p->ends = next == NULL;
     pthread_mutex_unlock(&p->mutex);
 }
 
@@ -93,18 +118,19 @@ static inline void *peer_serve(void *argument) {
         raw_accept(&r, p->listener);
         if (held.fd >= 0)
             raw_close(&held); /* the call before has ended */
-        const script *s = peer_script(p);
-        if (s == NULL) {
+        script s;
+        if (!peer_script(p, &s)) {
             raw_close(&r);
             return NULL;
         }
-        bool goes_on = peer_read(&r, s);
+        bool goes_on = peer_read(&r, &s);
         if (goes_on)
-            peer_send(&r, s);
-        if (goes_on && s->hold)
+            peer_send(&r, &s);
+        if (goes_on && s.hold)
             held = r;
         else
             raw_close(&r);
+        script_free(&s);
     }
 }
 
