@@ -174,9 +174,7 @@ impl<IO: Read + Write + Unpin> Http<IO> {
                     polled = response.as_mut().poll(&mut arrived);
                 }
             }
-            if extras
-                && let Some(error) = call.upload_failure()
-            {
+            if extras && let Some(error) = call.upload_failure() {
                 return Poll::Ready(Err(Failure::Own(error)));
             }
             polled.map_err(Failure::Http)
