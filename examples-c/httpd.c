@@ -127,8 +127,10 @@ static void on_answer(hysock_exchange *exchange, int32_t http_status, void *user
 static hysock_server_config *server_config(const struct options *options) {
     hysock_server_config *config = hysock_server_config_new();
     int i;
-    if (options->inline_delivery)
+    if (strcmp(options->delivery, "inline") == 0)
         hysock_server_config_set_delivery(config, HYSOCK_DELIVERY_INLINE);
+    else if (strcmp(options->delivery, "queue") == 0)
+        hysock_server_config_set_queue(config, httpd.main_queue);
     if (options->max_connections != 0)
         hysock_server_config_set_max_connections(config, options->max_connections);
     if (options->max_body != 0)

@@ -18,8 +18,8 @@ struct httpd {
 enum { MAX_ALLOWED = 64 };
 
 struct options {
-    const char *socket, *group, *root, *settings, *access_log;
-    bool inline_delivery, activation, takeover;
+    const char *socket, *group, *root, *settings, *access_log, *delivery;
+    bool activation, takeover;
     uint64_t mode, drain_ms, exit_idle_ms;
     uint64_t max_connections, max_body;
     uint64_t head_timeout_ms, idle_timeout_ms, progress_timeout_ms;

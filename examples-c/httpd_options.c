@@ -13,7 +13,9 @@ static const char usage[] =
     "  --group NAME             its group, by name or number\n"
     "  --activation             take the sockets that the service manager passed, if it did\n"
     "  --takeover               take the place of a server that runs at SOCKET\n"
-    "  --delivery pool|inline   where handlers run: on four threads (pool), on the I/O thread\n"
+    "  --delivery pool|inline|queue\n"
+    "                           handlers run on four threads (pool), on the I/O thread, on the "
+    "main one\n"
     "  --root DIR               the folder of /files; without it there is no /files\n"
     "  --drain MS               how long answers may take after SIGTERM or SIGINT (10000)\n"
     "  --access-log FILE        a line for each request\n"
@@ -77,8 +79,9 @@ static enum outcome set(struct options *options, const char *name, const char *v
     else if (strcmp(name, "drain") == 0)
         good = number(value, 0, UINT32_MAX, &options->drain_ms);
     else if (strcmp(name, "delivery") == 0) {
-        options->inline_delivery = strcmp(value, "inline") == 0;
-        good = options->inline_delivery || strcmp(value, "pool") == 0;
+        options->delivery = value;
+        good = strcmp(value, "inline") == 0 || strcmp(value, "pool") == 0 ||
+               strcmp(value, "queue") == 0;
     } else
         return set_changeable(options, name, value);
     return good ? TAKEN : BAD_VALUE;
@@ -100,6 +103,7 @@ static void refuse(const char *format, ...) {
 void options_parse(struct options *options, int argc, char **argv) {
     int i;
     memset(options, 0, sizeof *options);
+    options->delivery = "pool";
     options->drain_ms = 10000;
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -418,6 +419,17 @@ func TestListenOptions(t *testing.T) {
 	if _, err := hysock.Listen(socketPath(t), hysock.Owner("no such user")); err == nil {
 		t.Error("an owner who does not exist was taken")
 	}
+}
+
+// Another program gets none of the library's descriptors, also while they are in use.
+func TestExec(t *testing.T) {
+	path := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// What ls opens itself is one more.
+		names, err := exec.Command("ls", "/proc/self/fd").Output()
+		fmt.Fprint(w, strings.Fields(string(names)), err)
+	}))
+	_, text := ask(t, client(t, path), "GET", "/", nil)
+	want(t, "descriptors", text, "[0 1 2 3] <nil>")
 }
 
 // A panicking handler is a 500, and the server lives.

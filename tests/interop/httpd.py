@@ -11,6 +11,8 @@ from conftest import DEADLINE, Daemon, example, run, tool, wait_until
 from peers import UnixConnection
 
 DELIVERIES = ["pool", "inline"]
+# By the main thread too: where that makes a difference.
+ALL_DELIVERIES = [*DELIVERIES, "queue"]
 NOBODY = 65534
 
 

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from conftest import DEADLINE, default_signals, example, tool, wait_until
-from httpd import DELIVERIES, Httpd, read_all
+from httpd import ALL_DELIVERIES, DELIVERIES, Httpd, read_all
 from peers import HELLO, UnixConnection
 
 SLACK = 1.0  # seconds by which a deadline may be late
@@ -29,7 +29,7 @@ def begun(server, target):
     return client
 
 
-@pytest.mark.parametrize("delivery", DELIVERIES)
+@pytest.mark.parametrize("delivery", ALL_DELIVERIES)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_in_flight_are_answered(sockdir, delivery, number):
     with Httpd(sockdir / "s", delivery=delivery) as server:
@@ -52,7 +52,7 @@ def test_streams_in_flight_are_finished(sockdir):
         server.daemon.wait()
 
 
-@pytest.mark.parametrize("delivery", DELIVERIES)
+@pytest.mark.parametrize("delivery", ALL_DELIVERIES)
 @pytest.mark.parametrize("target", ["/slow/3600000", "/events/10?interval_ms=3600000"])
 def test_drain_ends(sockdir, delivery, target):
     with Httpd(sockdir / "s", "--drain", "400", delivery=delivery) as server:

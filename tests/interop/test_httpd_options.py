@@ -36,7 +36,7 @@ def refused(*argv, status):
         ["--mode", "0600"],
         ["S", "--mode"],
         *(["S", "--mode", bad] for bad in ("", "0", "1000", "08", "rw", "-1", "0600x", "7" * 50)),
-        ["S", "--delivery", "queue"],
+        ["S", "--delivery", "thread"],
         ["S", "--delivery", ""],
         ["S", "--drain", "-1"],
         ["S", "--drain", "soon"],
