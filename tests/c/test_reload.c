@@ -169,8 +169,14 @@ static void log_level(void) {
     latch_init(&lines);
     CHECK_STATUS(hysock_runtime_set_log_level(h.runtime, HYSOCK_LOG_WARN, ERR), HYSOCK_E_STATE);
     CHECK_ERR(HYSOCK_E_STATE, "hysock_runtime_on_log");
-    /* No request yet: its line may be written behind its answer, and then meets the next level. */
     CHECK_OK(hysock_runtime_on_log(h.runtime, HYSOCK_LOG_ERROR, h.queue, on_log, NULL, NULL, ERR));
+    CHECK_INT(raw_get(h.path, "/forget"), 500);
+    /* Its line is written behind its answer: it must not meet the next level. */
+    int64_t end = now_ms() + check_ms(DEADLINE_MS);
+    while (hysock_handles_live(HYSOCK_KIND_EXCHANGE) != 0) {
+        CHECK(now_ms() < end);
+        take_ms(1);
+    }
     CHECK_OK(hysock_runtime_set_log_level(h.runtime, HYSOCK_LOG_WARN, ERR));
     CHECK_INT(raw_get(h.path, "/forget"), 500);
     LATCH_AWAIT(&lines, 1);
