@@ -3,10 +3,9 @@
 mod peers;
 
 use hysock::error::{Result, Status};
-use hysock::http::client::{self, Call, Client};
+use hysock::http::client::{self, Call};
 use hysock::http::reading::Piece;
-use hysock::runtime::{self, Delivery, Queue, Runtime};
-use peers::{Host, LONG, Made, begin, each, made};
+use peers::{Host, LONG, Made, begin, delivered, each, made, made_to_deliver};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -139,22 +138,7 @@ fn callbacks_read_in_every_delivery() {
                 peer.say("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n");
                 peer.say(&"x".repeat(300_000 - cut));
             });
-            let runtime = Runtime::start(&runtime::Config::default()).unwrap();
-            let queue = Queue::new(&runtime).unwrap();
-            let delivery = match index {
-                0 => Delivery::Pool,
-                1 => Delivery::Inline,
-                _ => Delivery::Queue(queue.clone()),
-            };
-            let config = client::Config {
-                delivery,
-                ..Default::default()
-            };
-            let client = Client::new(Some(&runtime), &host.address(), &config).unwrap();
-            let made = Made {
-                runtime: Some(runtime),
-                client,
-            };
+            let (made, queue) = made_to_deliver(&host, index);
             let call = call(&made);
             let (send, receive) = mpsc::channel();
             call.start(Box::new(move |call, status| {
@@ -166,13 +150,7 @@ fn callbacks_read_in_every_delivery() {
                 );
             }))
             .unwrap();
-            let (all, ended) = loop {
-                match receive.try_recv() {
-                    Ok(ended) => break ended,
-                    Err(_) if index == 2 => drop(queue.dispatch(1, Some(LONG)).unwrap()),
-                    Err(_) => break receive.recv_timeout(LONG).unwrap(),
-                }
-            };
+            let (all, ended) = delivered(&receive, index, &queue);
             assert_eq!((all.len(), ended), (300_000 - cut, status));
             call.release();
             drop(call);

@@ -4,9 +4,8 @@
 mod peers;
 
 use hysock::error::Status;
-use hysock::http::client::{self, BodyFn, Call, Client, Moved};
-use hysock::runtime::{self, Delivery, Queue, Runtime};
-use peers::{Host, LONG, Made, Peer, begin, each, made};
+use hysock::http::client::{self, BodyFn, Call, Moved};
+use peers::{Host, LONG, Made, Peer, begin, delivered, each, made, made_to_deliver};
 use std::io::{BufRead, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -127,22 +126,7 @@ fn a_function_is_asked_in_every_delivery_and_dropped_there_once() {
     for index in 0..3 {
         let (send, got) = mpsc::channel();
         let host = keeper(send);
-        let runtime = Runtime::start(&runtime::Config::default()).unwrap();
-        let queue = Queue::new(&runtime).unwrap();
-        let delivery = match index {
-            0 => Delivery::Pool,
-            1 => Delivery::Inline,
-            _ => Delivery::Queue(queue.clone()),
-        };
-        let config = client::Config {
-            delivery,
-            ..Default::default()
-        };
-        let client = Client::new(Some(&runtime), &host.address(), &config).unwrap();
-        let made = Made {
-            runtime: Some(runtime),
-            client,
-        };
+        let (made, queue) = made_to_deliver(&host, index);
         let call = put(&made);
         let dropped = Arc::new(AtomicUsize::new(0));
         let mut inner = counting(1_000_000, 30_000);
@@ -159,13 +143,7 @@ fn a_function_is_asked_in_every_delivery_and_dropped_there_once() {
         let (send, done) = mpsc::channel();
         call.start(Box::new(move |_, status| send.send(status).unwrap()))
             .unwrap();
-        let status = loop {
-            match done.try_recv() {
-                Ok(status) => break status,
-                Err(_) if index == 2 => drop(queue.dispatch(1, Some(LONG)).unwrap()),
-                Err(_) => break done.recv_timeout(LONG).unwrap(),
-            }
-        };
+        let status = delivered(&done, index, &queue);
         assert_eq!(status, Status::Ok);
         assert_counts(&got.recv_timeout(LONG).unwrap().1, 1_000_000);
         let last = *reports.lock().unwrap().last().unwrap();

@@ -4,7 +4,7 @@
 
 use hysock::error::Status;
 use hysock::http::client::{self, Call, Client};
-use hysock::runtime::{self, Runtime};
+use hysock::runtime::{self, Delivery, Queue, Runtime};
 use hysock::socket::address::Address;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -137,6 +137,35 @@ pub fn made(host: &Host, with_runtime: bool, config: &client::Config) -> Made {
     let runtime = with_runtime.then(|| Runtime::start(&runtime::Config::default()).unwrap());
     let client = Client::new(runtime.as_ref(), &host.address(), config).unwrap();
     Made { runtime, client }
+}
+
+/// A client with a runtime that delivers by the pool, inline, or by a queue: 0, 1 or 2.
+pub fn made_to_deliver(host: &Host, index: usize) -> (Made, Arc<Queue>) {
+    let runtime = Runtime::start(&runtime::Config::default()).unwrap();
+    let queue = Queue::new(&runtime).unwrap();
+    let delivery = match index {
+        0 => Delivery::Pool,
+        1 => Delivery::Inline,
+        _ => Delivery::Queue(queue.clone()),
+    };
+    let config = client::Config {
+        delivery,
+        ..Default::default()
+    };
+    let client = Client::new(Some(&runtime), &host.address(), &config).unwrap();
+    let runtime = Some(runtime);
+    (Made { runtime, client }, queue)
+}
+
+/// What a callback sends; in a queue's delivery it runs here.
+pub fn delivered<T>(from: &mpsc::Receiver<T>, index: usize, queue: &Queue) -> T {
+    loop {
+        match from.try_recv() {
+            Ok(sent) => return sent,
+            Err(_) if index == 2 => drop(queue.dispatch(1, Some(LONG)).unwrap()),
+            Err(_) => return from.recv_timeout(LONG).unwrap(),
+        }
+    }
 }
 
 pub fn begin(call: &Arc<Call>, starts: bool) -> std::result::Result<(), Status> {
