@@ -1,15 +1,12 @@
 package hysock_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,114 +18,6 @@ import (
 
 	"hysock"
 )
-
-const deadline = 20 * time.Second
-
-// socketPath is in a folder of its own, short enough for a socket.
-func socketPath(t testing.TB) string {
-	t.Helper()
-	folder, err := os.MkdirTemp("", "hy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	return filepath.Join(folder, "s")
-}
-
-// serve runs a handler on our server until the test has ended.
-func serve(t testing.TB, handler http.Handler, options ...hysock.ListenOption) string {
-	t.Helper()
-	path := socketPath(t)
-	server, err := hysock.Listen(path, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(handler) }()
-	t.Cleanup(func() {
-		server.Close()
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	return path
-}
-
-// serveStd runs a handler on net/http.
-func serveStd(t testing.TB, handler http.Handler) string {
-	t.Helper()
-	path := socketPath(t)
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler}}
-	server.Start()
-	t.Cleanup(server.Close)
-	return path
-}
-
-func client(t testing.TB, path string, options ...hysock.ClientOption) *http.Client {
-	t.Helper()
-	c, err := hysock.NewClient(path, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for range 2 {
-			if err := c.Close(); err != nil {
-				t.Errorf("Close: %v", err)
-			}
-		}
-	})
-	return c.HTTP()
-}
-
-func clientStd(t testing.TB, path string) *http.Client {
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-		MaxIdleConnsPerHost: 64,
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
-}
-
-// both runs a test in both directions: our server with net/http's client, our client with net/http's
-// server, and ours with ours.
-func both(t *testing.T, handler http.Handler, test func(t *testing.T, c *http.Client)) {
-	t.Run("server", func(t *testing.T) { test(t, clientStd(t, serve(t, handler))) })
-	t.Run("client", func(t *testing.T) { test(t, client(t, serveStd(t, handler))) })
-	t.Run("ours", func(t *testing.T) { test(t, client(t, serve(t, handler))) })
-}
-
-func ask(t testing.TB, c *http.Client, method, target string, body io.Reader) (*http.Response, string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+target, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := c.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, string(text)
-}
-
-func want[T comparable](t testing.TB, what string, got, wanted T) {
-	t.Helper()
-	if got != wanted {
-		t.Errorf("%s is %v, not %v", what, got, wanted)
-	}
-}
 
 func TestRequestAndAnswer(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -192,97 +81,6 @@ func TestStatusWithoutBody(t *testing.T) {
 	})
 }
 
-// A body goes up and comes back down, and neither side holds all of it.
-func TestLargeBodies(t *testing.T) {
-	const size = 4 << 20
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hash := sha256.New()
-		n, err := io.Copy(hash, r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		w.Header().Set("X-Hash", fmt.Sprintf("%d %x", n, hash.Sum(nil)))
-		piece := bytes.Repeat([]byte("0123456789abcdef"), 4096)
-		for sent := 0; sent < size; sent += len(piece) {
-			if _, err := w.Write(piece); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	both(t, handler, func(t *testing.T, c *http.Client) {
-		body := bytes.Repeat([]byte("fedcba9876543210"), size/16)
-		// A reader of unknown length is sent in chunks.
-		for _, reader := range []io.Reader{bytes.NewReader(body), io.MultiReader(bytes.NewReader(body))} {
-			response, text := ask(t, c, "POST", "/", reader)
-			want(t, "hash", response.Header.Get("X-Hash"), fmt.Sprintf("%d %x", size, sha256.Sum256(body)))
-			want(t, "size", len(text), size)
-		}
-	})
-}
-
-func TestTrailers(t *testing.T) {
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		w.Header().Set("Trailer", "X-After")
-		w.WriteHeader(200)
-		io.WriteString(w, "body")
-		w.Header().Set("X-After", "all of it")
-	})
-	both(t, handler, func(t *testing.T, c *http.Client) {
-		request, _ := http.NewRequest("GET", "http://localhost/", nil)
-		request.Header.Set("TE", "trailers")
-		response, err := c.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if _, announced := response.Trailer["X-After"]; !announced {
-			t.Errorf("X-After was not announced: %v", response.Trailer)
-		}
-		if text, err := io.ReadAll(response.Body); string(text) != "body" || err != nil {
-			t.Errorf("%q, %v", text, err)
-		}
-		want(t, "trailer", response.Trailer.Get("X-After"), "all of it")
-	})
-}
-
-// Pieces come out when they are flushed, while the handler waits for the reader to have got them.
-func TestFlush(t *testing.T) {
-	next := make(chan struct{})
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for i := range 3 {
-			fmt.Fprintf(w, "piece %d\n", i)
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				t.Error(err)
-			}
-			select {
-			case <-next:
-			case <-time.After(deadline):
-				t.Error("the piece did not arrive")
-			}
-		}
-	})
-	both(t, handler, func(t *testing.T, c *http.Client) {
-		response, err := c.Get("http://localhost/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		for i := range 3 {
-			line := make([]byte, 8)
-			if _, err := io.ReadFull(response.Body, line); err != nil {
-				t.Fatal(err)
-			}
-			want(t, "line", string(line), fmt.Sprintf("piece %d\n", i))
-			next <- struct{}{}
-		}
-		if rest, err := io.ReadAll(response.Body); len(rest) != 0 || err != nil {
-			t.Errorf("%q, %v", rest, err)
-		}
-	})
-}
-
 func TestErrorsAreGosOwn(t *testing.T) {
 	path := socketPath(t)
 	get := func() error {
@@ -323,26 +121,6 @@ func TestErrorsAreGosOwn(t *testing.T) {
 	if _, err := c.HTTP().Get("http://localhost/"); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
-}
-
-// A body that stops early is no whole body.
-func TestTruncatedBody(t *testing.T) {
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "100")
-		io.WriteString(w, "half")
-		w.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
-	})
-	both(t, handler, func(t *testing.T, c *http.Client) {
-		response, err := c.Get("http://localhost/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if text, err := io.ReadAll(response.Body); !errors.Is(err, io.ErrUnexpectedEOF) || string(text) != "half" {
-			t.Errorf("%q, %v", text, err)
-		}
-	})
 }
 
 // The end of a context ends the call, on both sides, before the answer and in the middle of it.
