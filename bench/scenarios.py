@@ -157,7 +157,7 @@ def idle(run):
     def measured():
         result = run()
         result["idle_bytes"] = result["grown_kb"] * 1024 / 10000
-        return result + message_scenarios()
+        return result
 
     return measured
 
