@@ -112,6 +112,10 @@ pub const BULK: usize = 64 * 1024;
 pub const WRITE_BUFFER: usize = 64 * 1024;
 /// What is read of a file at once while it is sent.
 pub const FILE_PIECE: usize = 64 * 1024;
+/// What is sent of a larger file before other connections of the I/O thread have their turn.
+pub const FILE_TURN: usize = 512 * 1024;
+/// SO_SNDBUF meanwhile: as much as any process may ask for by default. The kernel doubles it.
+pub const FILE_BUFFER: usize = 208 * 1024;
 /// What a call asks its program for at once, or reads of a descriptor, while the body is sent.
 pub const BODY_PIECE: usize = 64 * 1024;
 /// Least time between two reports of how far a call is.

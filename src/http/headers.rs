@@ -107,6 +107,15 @@ pub fn replace(place: &mut HeaderMap, map: HeaderMap) {
     }
 }
 
+/// Whether a header, which is a list of tokens, has this one, in any case.
+pub fn lists(map: &HeaderMap, name: HeaderName, token: &[u8]) -> bool {
+    let mut values = map.get_all(name).iter();
+    values.any(|value| {
+        let mut tokens = value.as_bytes().split(|b| *b == b',');
+        tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
+    })
+}
+
 /// The header at `index`, counting each value of a repeated name.
 pub fn at(map: &HeaderMap, index: usize) -> Result<(&HeaderName, &HeaderValue)> {
     map.iter().nth(index).ok_or_else(|| {

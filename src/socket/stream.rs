@@ -14,7 +14,7 @@ mod waits;
 
 pub use caller::{Caller, CallerStream};
 pub use patience::{Expired, Patience};
-pub use reactor::{ClientStream, ReactorStream, ServerStream};
+pub use reactor::{Before, ClientStream, ReactorStream, ServerStream};
 pub use useless::Useless;
 pub use waits::Waits;
 

@@ -116,6 +116,21 @@ pub fn without_sigpipe<T>(write: impl FnOnce() -> rustix::io::Result<T>) -> rust
     result
 }
 
+/// sendfile(2) to a socket, from `at` on: how many bytes, 0 at the end of the file.
+pub fn send_file(
+    socket: impl std::os::fd::AsFd,
+    file: impl std::os::fd::AsFd,
+    at: u64,
+    len: usize,
+) -> rustix::io::Result<usize> {
+    without_sigpipe(|| {
+        super::stream::again(|| {
+            let mut at = at;
+            rustix::fs::sendfile(&socket, &file, Some(&mut at), len)
+        })
+    })
+}
+
 /// Puts a descriptor into the reactor of the current thread. The descriptor is owned by the result.
 pub fn register<T: AsRawFd + Owned>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     // SAFETY: `Owned` promises that `as_raw_fd` gives the same open descriptor until `fd` is dropped,

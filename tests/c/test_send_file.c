@@ -220,6 +220,76 @@ static void shrinks(void) {
     close(s.fd);
 }
 
+/* The next answer: so many bytes of the file from `first` on. */
+static void need_part(raw *r, int status, uint64_t first, uint64_t len) {
+    answer a;
+    CHECK_INT(raw_begin(r, &a), status);
+    answer_free(&a);
+    for (uint64_t at = first; at < first + len;) {
+        if (r->len == 0)
+            CHECK(raw_fill(r, check_ms(DEADLINE_MS)) > 0);
+        size_t n = r->len < first + len - at ? r->len : (size_t)(first + len - at);
+        body_check(r->data, at, n);
+        raw_take(r, n);
+        at += n;
+    }
+}
+
+static void need_end(raw *r) {
+    CHECK_INT(r->len, 0);
+    CHECK_INT(raw_fill(r, check_ms(DEADLINE_MS)), 0);
+    CHECK(!r->reset);
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: x\r\n"
+
+/* What stands around a large file: requests behind it, and the end of the connection. */
+static void in_a_row(void) {
+    host h;
+    serving s = {0};
+    raw r;
+    latch_init(&s.handled);
+    make_file(&s, SIZE);
+    host_start(&h, delivery, serve, &s);
+    raw_open(&r, h.path);
+    raw_text(&r, GET "\r\n" GET "Range: bytes=7-8\r\n\r\n"
+                     "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n" GET "\r\n" GET
+                     "Range: bytes=100000-\r\nConnection: close\r\n\r\n" GET "\r\n");
+    need_part(&r, 200, 0, SIZE);
+    need_part(&r, 206, 7, 2);
+    need_part(&r, 200, 0, 0);
+    need_part(&r, 200, 0, SIZE);
+    need_part(&r, 206, 100000, SIZE - 100000);
+    /* What followed was unread. */
+    CHECK_INT(r.len, 0);
+    CHECK_INT(raw_fill(&r, check_ms(DEADLINE_MS)), 0);
+    raw_close(&r);
+    /* As proxies ask. */
+    raw_open(&r, h.path);
+    raw_text(&r, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    need_part(&r, 200, 0, SIZE);
+    raw_text(&r, "GET / HTTP/1.0\r\n\r\n");
+    need_part(&r, 200, 0, SIZE);
+    need_end(&r);
+    raw_close(&r);
+    /* One that has said all that it wants. */
+    raw_open(&r, h.path);
+    raw_text(&r, GET "\r\n" GET "\r\n");
+    CHECK_INT(shutdown(r.fd, SHUT_WR), 0);
+    need_part(&r, 200, 0, SIZE);
+    need_part(&r, 200, 0, SIZE);
+    need_end(&r);
+    raw_close(&r);
+    /* A body that is there before its answer. */
+    raw_open(&r, h.path);
+    raw_text(&r, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody" GET "\r\n");
+    need_part(&r, 200, 0, SIZE);
+    need_part(&r, 200, 0, SIZE);
+    raw_close(&r);
+    host_stop(&h);
+    close(s.fd);
+}
+
 /* Clients that leave in the middle. */
 static void left_alone(void) {
     host h;
@@ -266,6 +336,7 @@ int main(int argc, char **argv) {
     fd = open("/", O_RDONLY | O_CLOEXEC);
     no_file(fd, "regular file");
     close(fd);
+    in_a_row();
     shrinks();
     left_alone();
     return check_end();

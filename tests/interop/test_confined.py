@@ -69,9 +69,9 @@ def httpd(path, folder):
     return [example("httpd"), path, "--root", folder]
 
 
-def traced(command, out, body):
+def traced(command, out, body, *options):
     """Runs a daemon under strace while `body` runs; its calls."""
-    strace = [tool("strace"), "-f", "-qq", "-s", "200", "-o", out]
+    strace = [tool("strace"), "-f", "-qq", "-s", "200", "-o", out, *options]
     with Daemon(*strace, *command, ready="listening on ") as server:
         body()
         # strace passes no signal on: its child has to get it.
@@ -160,6 +160,25 @@ def test_the_guide_lists_the_files(calls, sockdir):
     opened = {path for path in opened if not re.search(r"\.so(\.|$)", path)}
     opened.discard("/etc/ld.so.cache")
     assert opened - listed == set()
+
+
+@pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EPERM"])
+def test_files_are_sent_without_sendfile_too(sockdir, folder, error):
+    """strace plays the file system that cannot, and the sandbox that does not let."""
+    path, content = sockdir / "s", os.urandom(3_000_000)
+    (folder / "file").write_bytes(content)
+
+    def body():
+        connection = UnixConnection(path)
+        for _ in range(2):
+            connection.request("GET", "/files/file")
+            assert connection.getresponse().read() == content
+        connection.close()
+
+    inject = ["-e", f"inject=sendfile:error={error}"]
+    calls = traced(httpd(path, folder), sockdir / "trace", body, *inject)
+    tried = [call.result for call in calls if call.name == "sendfile"]
+    assert len(tried) == 2 and all(error in result for result in tried), tried
 
 
 # ---- enforced ----

@@ -4,6 +4,7 @@
 use super::clock::Phase;
 use super::inbound::Next;
 use super::link::Link;
+use super::sending::{Aside, Sending, Sent};
 use super::service::Service;
 use super::upgrade::Switched;
 use crate::limits::LINGER_BYTES;
@@ -25,6 +26,8 @@ enum State {
     Lingering {
         discarded: u64,
     },
+    /// The head of the answer has left, its file follows.
+    Sending(Box<Sending>),
     /// The user speaks another protocol.
     Switched(Switched),
 }
@@ -90,6 +93,7 @@ impl Connection {
                     link.cut_exchange(false);
                 }
                 Phase::Reading | Phase::Streaming => match link.poll_streams(cx) {
+                    Next::Aside(aside) => return self.send_aside(aside, cx),
                     Next::Wait => return Poll::Pending,
                     Next::Again => {}
                     Next::Over => {
@@ -120,31 +124,77 @@ impl Connection {
         }
     }
 
-    /// Lets go of hyper's state between two requests. A head that has begun to arrive stays live.
-    fn park(&mut self) {
+    /// Lets go of hyper's state. What it has read is read again.
+    fn leave_http(&mut self) {
         let State::Live(http) = std::mem::replace(&mut self.state, State::Parked) else {
             return;
         };
         let link = &self.link;
         link.shard.live.set(link.shard.live.get() - 1);
         link.park.set(false);
-        let rest = http.into_parts().read_buf;
-        if !rest.is_empty() {
-            link.stream.put_back(rest);
+        link.stream.put_back(http.into_parts().read_buf);
+    }
+
+    /// Lets go of hyper's state between two requests.
+    fn park(&mut self) {
+        self.leave_http();
+        self.rest();
+    }
+
+    /// Between two requests, without hyper's state. A head that has begun to arrive goes live.
+    fn rest(&mut self) {
+        self.state = State::Parked;
+        let link = &self.link;
+        if link.stream.has_prefix() {
             link.set_phase(Phase::Head);
             self.go_live();
         }
     }
 
+    /// The head of the answer has left: its file is sent without hyper.
+    fn send_aside(&mut self, aside: Aside, cx: &mut Context<'_>) -> Poll<()> {
+        self.leave_http();
+        let link = &self.link;
+        link.answering.set(true);
+        self.state = State::Sending(Box::new(Sending::new(link, aside)));
+        self.poll_step(cx)
+    }
+
+    fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Sending(sending) = &mut self.state else {
+            return self.poll_step(cx);
+        };
+        let keeps = sending.keeps;
+        let sent = ready!(sending.poll(cx));
+        let link = &self.link;
+        match sent {
+            Sent::Whole => {}
+            // What it had sent before is still served.
+            Sent::Gone => {
+                link.cut_exchange(false);
+            }
+            Sent::Broken(error) => {
+                link.log_short_file(error);
+                return Poll::Ready(());
+            }
+        }
+        link.end_answer();
+        link.end_exchange();
+        link.end_request();
+        link.set_phase(Phase::Idle);
+        if !keeps {
+            return self.end(true, cx);
+        }
+        self.rest();
+        self.poll_step(cx)
+    }
+
     /// The 101 is written: the user gets the descriptor, and what has come behind the request.
     fn switch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let link = &self.link;
-        let State::Live(http) = std::mem::replace(&mut self.state, State::Parked) else {
-            return Poll::Ready(());
-        };
-        link.shard.live.set(link.shard.live.get() - 1);
         link.end_request();
-        link.stream.put_back(http.into_parts().read_buf);
+        self.leave_http();
+        let link = &self.link;
         let Some(switched) = link.switch() else {
             return Poll::Ready(());
         };
@@ -154,8 +204,14 @@ impl Connection {
 
     /// hyper is done with the connection.
     fn end_of_http(&mut self, well: bool, cx: &mut Context<'_>) -> Poll<()> {
+        let shard = &self.link.shard;
+        shard.live.set(shard.live.get() - 1);
+        self.end(well, cx)
+    }
+
+    /// No request follows.
+    fn end(&mut self, well: bool, cx: &mut Context<'_>) -> Poll<()> {
         let link = &self.link;
-        link.shard.live.set(link.shard.live.get() - 1);
         self.state = State::Parked;
         link.end_stream();
         link.cut_exchange(false);
@@ -175,6 +231,7 @@ impl Connection {
         match &mut self.state {
             State::Parked => self.poll_parked(cx),
             State::Live(_) => self.poll_live(cx),
+            State::Sending(_) => self.poll_sending(cx),
             State::Switched(switched) => switched.exchange.poll_session(cx),
             State::Lingering { discarded } => loop {
                 match ready!(self.link.stream.poll_discard(cx)) {

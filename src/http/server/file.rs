@@ -28,6 +28,20 @@ impl Part {
         self.range.end - self.range.start
     }
 
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Where the rest begins.
+    pub fn at(&self) -> u64 {
+        self.range.start
+    }
+
+    /// So much of it was sent.
+    pub fn skip(&mut self, n: usize) {
+        self.range.start += n as u64;
+    }
+
     /// The next piece; `None` at the end. A file that became shorter is an error.
     pub fn read(&mut self) -> rustix::io::Result<Option<Bytes>> {
         let wanted = self.len().min(FILE_PIECE as u64) as usize;

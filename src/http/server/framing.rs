@@ -1,6 +1,8 @@
 //! What a request's headers say about the message itself.
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use super::head::Head;
+use crate::http::headers::lists;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
@@ -73,6 +75,14 @@ impl<'a> Framing<'a> {
         let text = "501 this transfer coding is not implemented\n";
         Err((StatusCode::NOT_IMPLEMENTED, text))
     }
+}
+
+/// Whether another request may follow on the connection, as hyper sees it: by what the client has asked for,
+/// and what its answer says.
+pub fn keeps_connection(head: &Head, answer: &HeaderMap) -> bool {
+    let asked = |token| lists(head.headers(), CONNECTION, token);
+    let closes = asked(b"close") || lists(answer, CONNECTION, b"close");
+    !closes && (head.version() > 10 || asked(b"keep-alive"))
 }
 
 /// A host with an optional numeric port.

@@ -4,6 +4,7 @@
 use super::clock::Phase;
 use super::exchange::Exchange;
 use super::link::Link;
+use super::sending::Aside;
 use crate::error::{Error, Operation, Status};
 use crate::http::reading::{Arrived, Wanted};
 use crate::runtime::Level;
@@ -32,6 +33,8 @@ pub struct Streams {
 /// What the connection does next.
 pub enum Next {
     Wait,
+    /// The head of the answer has left: send its file.
+    Aside(Aside),
     /// Let hyper look again.
     Again,
     /// Both ways are done.
@@ -128,6 +131,9 @@ impl Link {
 
     /// hyper was polled: what is to be done with an exchange that is streamed.
     pub fn poll_streams(&self, cx: &mut Context<'_>) -> Next {
+        if let Some(aside) = self.take_aside() {
+            return Next::Aside(aside);
+        }
         self.pump(cx);
         let streams = &self.streams;
         if self.stream.is_sink() || self.stream.poll_gone(cx).is_ready() {

@@ -9,6 +9,7 @@ use super::head::Head;
 use super::in_flight::Present;
 use super::inbound::Streams;
 use super::routes::Route;
+use super::sending::Aside;
 use super::shard::Shard;
 use super::userdata::Memory;
 use crate::count::Count;
@@ -53,6 +54,8 @@ pub struct Link {
     pub bulk: Cell<bool>,
     /// The answer's body is still in hyper's hands.
     pub answering: Cell<bool>,
+    /// A file that is to be sent once the head of its answer has left.
+    pub aside: RefCell<Option<Aside>>,
     /// The answer went out before the request was read to its end.
     pub early: Cell<bool>,
     /// For the access log, when there is one.
@@ -89,6 +92,7 @@ impl Link {
             aborting: Cell::new(false),
             bulk: Cell::new(false),
             answering: Cell::new(false),
+            aside: RefCell::new(None),
             early: Cell::new(false),
             trace,
         })
@@ -238,6 +242,14 @@ impl Link {
         if exchange.recycle() {
             self.shard.keep_spare(exchange);
         }
+    }
+
+    /// The file that is to be sent now: hyper has written all that it had.
+    pub fn take_aside(&self) -> Option<Aside> {
+        if self.stream.is_blocked() {
+            return None;
+        }
+        self.aside.take()
     }
 
     /// hyper has let go of the answer's body.

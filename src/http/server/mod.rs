@@ -30,6 +30,7 @@ mod pattern;
 mod pressure;
 mod reading;
 mod routes;
+mod sending;
 mod service;
 mod shard;
 mod sse;

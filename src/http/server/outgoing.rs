@@ -3,6 +3,7 @@
 use super::exchange::Exchange;
 use super::file::Part;
 use super::link::Link;
+use super::sending::Aside;
 use crate::http::body::Whole;
 use crate::http::writing::Taken;
 use bytes::Bytes;
@@ -33,6 +34,7 @@ pub enum Outgoing {
     Whole(Whole<Written>),
     Stream(Stream),
     File(Box<File>),
+    Aside(Box<Beside>),
 }
 
 /// What a handler writes piece by piece.
@@ -125,6 +127,30 @@ impl File {
     }
 }
 
+/// A file that goes past hyper: its body only waits, until it is dropped. To a HEAD nobody asks it.
+pub struct Beside {
+    aside: Option<Aside>,
+    len: u64,
+    written: Written,
+}
+
+impl Beside {
+    pub fn new(aside: Aside, link: Rc<Link>) -> Beside {
+        Beside {
+            len: aside.part.len(),
+            aside: Some(aside),
+            written: Written::new(link),
+        }
+    }
+
+    /// hyper has taken the head.
+    fn begin(&mut self) {
+        if let Some(aside) = self.aside.take() {
+            self.written.0.aside.replace(Some(aside));
+        }
+    }
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
     type Error = Infallible;
@@ -137,6 +163,10 @@ impl Body for Outgoing {
             Outgoing::Whole(body) => Pin::new(body).poll_frame(cx),
             Outgoing::Stream(body) => body.poll_frame(cx),
             Outgoing::File(body) => body.poll_frame(),
+            Outgoing::Aside(body) => {
+                body.begin();
+                Poll::Pending
+            }
         }
     }
 
@@ -145,6 +175,7 @@ impl Body for Outgoing {
             Outgoing::Whole(body) => body.is_end_stream(),
             Outgoing::Stream(body) => body.ended,
             Outgoing::File(body) => body.part.len() == 0,
+            Outgoing::Aside(_) => false,
         }
     }
 
@@ -153,6 +184,7 @@ impl Body for Outgoing {
             Outgoing::Whole(body) => body.size_hint(),
             Outgoing::Stream(body) => body.length.map(SizeHint::with_exact).unwrap_or_default(),
             Outgoing::File(body) => SizeHint::with_exact(body.part.len()),
+            Outgoing::Aside(body) => SizeHint::with_exact(body.len),
         }
     }
 }

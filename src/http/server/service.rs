@@ -3,13 +3,14 @@
 use super::admission::Refused;
 use super::answer::{Answer, Payload};
 use super::clock::Phase;
-use super::framing::Framing;
+use super::framing::{Framing, keeps_connection};
 use super::link::Link;
-use super::outgoing::{File, Outgoing, Stream, Written};
+use super::outgoing::{Beside, File, Outgoing, Stream, Written};
 use super::routes::{Found, Route};
+use super::sending::Aside;
 use crate::http::body::{Collect, Collected, Uncollected, Whole};
 use crate::http::headers;
-use crate::limits::TARGET_MAX;
+use crate::limits::{FILE_PIECE, TARGET_MAX};
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
@@ -260,6 +261,14 @@ impl Answering {
                 link.in_flight.count(link);
                 self.counted = false;
                 Outgoing::Stream(Stream::new(exchange, link.clone(), length))
+            }
+            // While a request's body is read, its bytes come through hyper, which stays.
+            Payload::File(part) if part.len() > FILE_PIECE as u64 && !link.streams.is_reading() => {
+                link.begin_stream_answer();
+                let exchange = link.streamed();
+                let keeps = !closes && keeps_connection(exchange.head(), &answer.headers);
+                let aside = Aside { part: *part, keeps };
+                Outgoing::Aside(Box::new(Beside::new(aside, link.clone())))
             }
             Payload::File(part) => {
                 link.begin_stream_answer();

@@ -6,12 +6,12 @@ use super::exchange::Exchange;
 use super::in_flight::InFlight;
 use super::link::Link;
 use crate::error::{Error, Result};
-use crate::http::headers::{self, Shown};
+use crate::http::headers::{self, Shown, lists};
 use crate::runtime::Level;
 use crate::runtime::delivery::Event;
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use rustix::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -170,13 +170,4 @@ impl Link {
             _in_flight: InFlight::new(self),
         })
     }
-}
-
-/// Whether a header's list has this token, in any case.
-fn lists(headers: &HeaderMap, name: HeaderName, token: &[u8]) -> bool {
-    let mut values = headers.get_all(name).iter();
-    values.any(|value| {
-        let mut tokens = value.as_bytes().split(|b| *b == b',');
-        tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
-    })
 }

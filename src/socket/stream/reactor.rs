@@ -1,5 +1,9 @@
 //! The stream of an I/O thread.
 
+mod file;
+
+pub use file::Before;
+
 use super::{Meter, Useless, fill, receive, send};
 use crate::socket::pinned::Pinned;
 use crate::socket::sys;
@@ -166,6 +170,11 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
         };
         self.0.has_prefix.set(!both.is_empty());
         self.0.prefix.replace(both);
+    }
+
+    /// Whether there are such bytes.
+    pub fn has_prefix(&self) -> bool {
+        self.0.has_prefix.get()
     }
 
     /// Leaves the reactor, for somebody else's use of the descriptor; what was read and not used.
