@@ -10,10 +10,12 @@ use super::sys;
 use crate::limits::FDS_MAX;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// Sends without waiting and without SIGPIPE; `fds` go with the first byte.
 pub fn send(
@@ -68,6 +70,26 @@ pub fn send_many(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> rustix::io::Resu
             Ok(sent as usize)
         }
     })
+}
+
+/// How long [`send_waiting`] waits for room on this socket at most; the kernel rounds it up by some
+/// milliseconds.
+pub fn limit_waits(fd: BorrowedFd<'_>, limit: Duration) -> rustix::io::Result<()> {
+    set_socket_timeout(fd, Timeout::Send, Some(limit))
+}
+
+/// Sends one message without SIGPIPE, and waits for room in the kernel: a sender there is woken alone, and
+/// with room, where those that poll are all woken for each message that is read. AGAIN: none came in time;
+/// INTR: a signal came.
+pub fn send_waiting(fd: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<()> {
+    rustix::net::send(fd, bytes, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Waits until a message may fit, or a signal comes. The kernel counts whole messages, so one may still not.
+pub fn wait_for_room(fd: BorrowedFd<'_>, limit: Duration) {
+    let limit = Timespec::try_from(limit).ok();
+    let mut poll = [PollFd::new(&fd, PollFlags::OUT)];
+    rustix::event::poll(&mut poll, limit.as_ref()).ok();
 }
 
 fn last_error() -> Errno {

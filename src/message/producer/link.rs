@@ -88,33 +88,32 @@ impl Producer {
     /// Writes what waits until the socket is full; `true` when it wants to be waited for.
     pub(super) fn write_out(&self, state: &mut State) -> bool {
         let mut blocked = false;
-        while let Some(link) = state.link.clone()
-            && !state.outbox.is_empty()
-        {
-            let sent = match self.wire.framing {
-                Some(_) => write_frames(state, link.as_fd()),
-                None => write_packets(state, link.as_fd()),
-            };
-            match sent {
-                Ok(complete) => state.wrote(complete),
-                Err(Errno::AGAIN | Errno::NOBUFS) => {
-                    blocked = true;
-                    break;
-                }
-                // What the socket never takes must not hold up the rest.
-                Err(errno) if !is_end(errno) && state.outbox.is_at_start() => {
-                    state.outbox.advance_by(1);
-                    state.counts.refused += 1;
-                }
-                Err(errno) => state.disconnected(errno),
-            }
+        while !blocked && state.may_write() {
+            blocked = self.write_once(state);
         }
         self.tell_progress(state);
         blocked
     }
 
+    /// One system call's worth of what waits; `true` when the socket is full.
+    pub(super) fn write_once(&self, state: &mut State) -> bool {
+        let Some(link) = state.link.clone() else {
+            return false;
+        };
+        let sent = match self.wire.framing {
+            Some(_) => write_frames(state, link.as_fd()),
+            None => write_packets(state, link.as_fd()),
+        };
+        match sent {
+            Ok(complete) => state.wrote(complete),
+            Err(Errno::AGAIN | Errno::NOBUFS) => return true,
+            Err(errno) => state.not_taken(errno),
+        }
+        false
+    }
+
     /// Whoever waits for messages to leave is told that some have.
-    fn tell_progress(&self, state: &State) {
+    pub(super) fn tell_progress(&self, state: &State) {
         if state.flushing > 0 {
             self.changed.notify_all();
         }
@@ -163,6 +162,22 @@ pub(super) fn is_end(errno: Errno) -> bool {
 }
 
 impl State {
+    /// Something waits, and nobody else is just writing it.
+    pub(super) fn may_write(&self) -> bool {
+        self.link.is_some() && !self.helped && !self.outbox.is_empty()
+    }
+
+    /// The socket has refused the first message that waits.
+    pub(super) fn not_taken(&mut self, errno: Errno) {
+        // What it never takes must not hold up the rest.
+        if !is_end(errno) && self.outbox.is_at_start() {
+            self.outbox.advance_by(1);
+            self.counts.refused += 1;
+        } else {
+            self.disconnected(errno);
+        }
+    }
+
     pub(super) fn connected(&mut self, fd: OwnedFd) {
         self.link = Some(Arc::new(fd));
         self.retry_at = None;

@@ -4,6 +4,7 @@
 //! take waits in a bounded queue, which a task on an I/O thread empties; it also connects again.
 
 mod end;
+mod help;
 mod link;
 mod outbox;
 mod send;
@@ -110,6 +111,8 @@ struct State {
     flushing: usize,
     /// Threads that wait for `room`.
     blocked: usize,
+    /// A thread that waits for room writes what waits; the first message is its own.
+    helped: bool,
     /// Messages in doubt that a flush has told of.
     doubt_told: u64,
     counts: Counts,
@@ -168,6 +171,7 @@ impl Producer {
                 read: 0,
                 flushing: 0,
                 blocked: 0,
+                helped: false,
                 doubt_told: 0,
                 counts: Counts::default(),
             }),

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// Whoever waits for room is told when half of the queue is free: often enough for the throughput. With a slow
 /// receiver that may take long, so it also looks for itself.
-const LOOK: Duration = Duration::from_millis(10);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a send may wait for room.
 #[derive(Clone, Copy)]
@@ -351,6 +351,9 @@ impl Producer {
                 // Half written, and nothing behind it: it goes on as if it were alone.
                 Overflow::DropOldest => return Ok(Some(state)),
                 Overflow::Fail => return Err(self.full(Status::Limit)),
+                Overflow::Block if self.may_help(&state) => {
+                    state = self.help(state, cost, self.left(patience)?);
+                }
                 Overflow::Block => state = self.wait(state, patience)?,
             }
         }
@@ -362,17 +365,23 @@ impl Producer {
         mut state: MutexGuard<'a, State>,
         patience: Patience,
     ) -> Result<MutexGuard<'a, State>> {
+        let left = self.left(patience)?;
+        state.blocked += 1;
+        let waited = self.room.wait_timeout(state, left.min(LOOK));
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.blocked -= 1;
+        Ok(state)
+    }
+
+    /// How long a send may still wait.
+    fn left(&self, patience: Patience) -> Result<Duration> {
         let left = patience.deadline.map_or(Duration::MAX, |d| {
             d.saturating_duration_since(Instant::now())
         });
         if left.is_zero() {
             return Err(self.full(patience.status()));
         }
-        state.blocked += 1;
-        let waited = self.room.wait_timeout(state, left.min(LOOK));
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        state.blocked -= 1;
-        Ok(state)
+        Ok(left)
     }
 
     fn full(&self, status: Status) -> Error {

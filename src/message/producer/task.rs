@@ -23,6 +23,8 @@ enum Step {
     /// Connect, not before this.
     Connect(Option<Instant>),
     Wait,
+    /// Somebody else writes.
+    Helped,
     End,
 }
 
@@ -40,6 +42,11 @@ pub async fn run(producer: Arc<Producer>) {
                 }
             }
             Step::Wait => producer.woken_within(None).await,
+            Step::Helped => {
+                // Else each message that is read would wake this thread too.
+                registered = None;
+                producer.woken().await;
+            }
             Step::End => break,
         }
     }
@@ -136,7 +143,7 @@ impl Producer {
         loop {
             let over = {
                 let state = self.state();
-                state.link.is_none() || matches!(state.step(), Step::End)
+                state.link.is_none() || matches!(state.step(), Step::End | Step::Helped)
             };
             if over {
                 return;
@@ -212,6 +219,9 @@ impl Producer {
 
 impl State {
     fn step(&self) -> Step {
+        if self.helped {
+            return Step::Helped;
+        }
         let over = self.end.is_some_and(|end| {
             end.now
                 || end

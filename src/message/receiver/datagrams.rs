@@ -68,6 +68,7 @@ impl Reader {
         let all = find(shard, &mut self.senders, None);
         let reserved = shard.room(&all, false).await?;
         let (packets, senders) = (&mut self.packets, &mut self.senders);
+        let mut last: Option<(Option<Peer>, Arc<Source>)> = None;
         let got = match packets.receive(listener.fd()) {
             Ok(got) => got,
             Err(Errno::AGAIN) => return Some(false),
@@ -80,9 +81,17 @@ impl Reader {
         };
         reserved.append(&all, |appending| {
             packets.each(|packet| {
-                let source = find(shard, senders, packet.sender);
-                appending.from(&source);
-                append_packet(receiver, appending, &source, packet);
+                let sender = packet.sender;
+                // Often the same one sends several in a row.
+                let source = match &last {
+                    Some((same, source)) if *same == sender => source,
+                    _ => {
+                        let source = find(shard, senders, sender);
+                        appending.from(&source);
+                        &last.insert((sender, source)).1
+                    }
+                };
+                append_packet(receiver, appending, source, packet);
             });
         });
         // Fewer than asked for: no more were there.
