@@ -322,7 +322,7 @@ int main(int argc, char **argv) {
     double user = (double)(b.user_ticks - a.user_ticks),
            system = (double)(b.system_ticks - a.system_ticks);
     double user_part = user + system > 0 ? user / (user + system) : 0;
-    printf("{\"cpu_us\": %.4f, \"user_us\": %.4f, \"system_us\": %.4f, \"per_s\": %.1f, "
+    printf("{\"cpu_us\": %.4f, \"user_us\": %.4f, \"system_us\": %.4f, \"per_s\": %.3f, "
            "\"load_us\": %.4f, "
            "\"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, \"max_us\": %.2f, "
            "\"answer_bytes\": %zu, "

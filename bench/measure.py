@@ -6,12 +6,11 @@ The program under test runs on core 0 and whatever talks to it on core 1, so tha
 import json
 import os
 import pwd
+import re
 import resource
 import shlex
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -89,6 +88,7 @@ class Server:
             argv = f"h2o -m worker -c {folder}/h2o.conf"
         argv = [str(word).format(**values) for word in shlex.split(argv)]
         self.errors = open(folder / "stderr", "w+b")
+        begin = time.monotonic()
         self.process = pinned(
             self.core, argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors
         )
@@ -97,6 +97,7 @@ class Server:
         except BaseException:
             self.__exit__()
             raise
+        self.start_ms = (time.monotonic() - begin) * 1e3
         return self
 
     def wait_ready(self):
@@ -110,7 +111,7 @@ class Server:
                         self.errors.seek(0)
                         said = self.errors.read().decode(errors="replace")
                         raise Failed(f"{self.command} does not listen: {said}") from None
-            time.sleep(0.002)
+            time.sleep(0.0001)
 
     def __exit__(self, *_):
         if self.process.poll() is None:
@@ -139,25 +140,58 @@ def load(server, options, core=1):
     return json.loads(out)
 
 
-def run_client(argv, core):
-    """Runs a client to its end: CPU seconds in user and kernel, seconds by the clock, peak KiB."""
-    start = time.monotonic()
+def cpu_ns(pid):
+    """Of all threads of another process: its CPU clock, as clock_getcpuclockid(3) names it."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
+
+
+def ticks(pid):
+    """Its time in user and in the kernel, in clock ticks: fields 14 and 15, after the name in field 2."""
+    return [int(word) for word in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]]
+
+
+def memory_kb(pid, what):
+    return int(re.search(rf"^{what}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M).group(1))
+
+
+def h2load(server, requests, connections, core=1):
+    """The second opinion: one run of nghttp2's load generator, with what the server used meanwhile."""
+    pid, log = server.process.pid, f"{server.folder.name}/h2load"
+    argv = ["h2load", "--h1", "-n", requests, "-c", connections, f"--base-uri=unix:{server.path}",
+            f"--log-file={log}", "http://localhost/"]
+    cpu, before, begin = cpu_ns(pid), ticks(pid), time.monotonic()
     child = pinned(core, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    timer = time.monotonic() + DEADLINE
-    out = child.stdout.read()
-    while True:
-        pid, status, used = os.wait4(child.pid, os.WNOHANG)
-        if pid:
-            break
-        if time.monotonic() > timer:
-            child.send_signal(signal.SIGKILL)
-        time.sleep(0.0005)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    child.stdout.close()
-    wall = time.monotonic() - start
+    try:
+        out = child.communicate(timeout=DEADLINE)[0]
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise Failed(f"{server.command}: h2load did not end") from None
+    wall, used, after = time.monotonic() - begin, (cpu_ns(pid) - cpu) / requests / 1e3, ticks(pid)
+    if child.returncode != 0 or f"{requests} succeeded, 0 failed" not in out:
+        raise Failed(f"{server.command}: h2load: {out}")
+    laps = sorted(int(line.split()[2]) for line in open(log))
+    user, system = after[0] - before[0], after[1] - before[1]
+    user_part = user / (user + system) if user + system else 0
+    return {
+        "cpu_us": used, "user_us": used * user_part, "system_us": used * (1 - user_part), "per_s": requests / wall,
+        "p50_us": laps[len(laps) // 2], "p99_us": laps[len(laps) * 99 // 100], "p999_us": laps[len(laps) * 999 // 1000],
+        "peak_kb": memory_kb(pid, "VmHWM"),
+    }
+
+
+def run_client(argv, core):
+    """Runs a client to its end: CPU seconds in user and kernel, seconds by the clock, peak KiB, and what it said."""
+    child = pinned(core, [BIN / "used", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, errors = child.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise Failed(f"{argv[0]} did not end") from None
     if child.returncode != 0:
-        raise Failed(f"{argv[0]}: status {child.returncode}: {out.strip()}")
-    return {"user": used.ru_utime, "system": used.ru_stime, "wall": wall, "peak_kb": used.ru_maxrss}
+        raise Failed(f"{argv[0]}: status {child.returncode}: {out} {errors}")
+    return json.loads(errors.splitlines()[-1]) | {"out": out}
 
 
 def calls(server, command, n, core):
@@ -176,6 +210,27 @@ def calls(server, command, n, core):
     }
 
 
+def download(server, command, size, core):
+    """A client's throughput and cost for one answer of so many bytes; its start is part of it."""
+    argv = [str(word).format(S=server.path, B=BIN) for word in shlex.split(command)]
+    used = run_client(argv, core)
+    if f"{size} bytes" not in used["out"]:
+        raise Failed(f"{command}: {used['out']}")
+    gib = size / (1 << 30)
+    return {
+        "gib_s": gib / used["wall"], "cpu_ms": (used["user"] + used["system"]) / gib * 1e3,
+        "user_ms": used["user"] / gib * 1e3, "system_ms": used["system"] / gib * 1e3, "peak_kb": used["peak_kb"],
+    }
+
+
+def carried(program):
+    """Bytes of a program and of the libraries that it brings along: all but those of the C compiler."""
+    out = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
+    paths = [Path(path) for path in re.findall(r"=> (/\S+)", out)]
+    own = [path for path in paths if not re.match(r"lib(c|m|gcc_s|pthread|dl|rt|resolv)\.so", path.name)]
+    return {"bytes": sum(path.stat().st_size for path in [Path(program), *own])}
+
+
 def ended(child, deadline):
     """What is left of a child's output; it is killed at the deadline."""
     try:
@@ -184,19 +239,8 @@ def ended(child, deadline):
         return None
 
 
-def messages(*what, **more):
-    """As `messages_once`. Under load ZeroMQ 4.3.4 stops now and then for good: then once more."""
-    for attempt in range(3):
-        try:
-            return messages_once(*what, **more)
-        except Failed as error:
-            if attempt == 2:
-                raise
-            print(f"\n{error}: again", file=sys.stderr)
-
-
-def messages_once(program, kind, batch, total, producers=4, gap_ns=0, idle=0):
-    """One receiver, some producers, as separate processes on both cores: what the receiver says.
+def messages(program, kind, batch, total, producers=4, gap_ns=0, idle=0):
+    """One receiver, some producers, as separate processes on both cores: what the receiver says, its own CPU time too.
 
     With a gap one producer sends a message each `gap_ns`, and the receiver tells the latencies.
     """
@@ -229,11 +273,10 @@ def messages_once(program, kind, batch, total, producers=4, gap_ns=0, idle=0):
                 one.close()
     if not out:
         raise Failed(f"{program} {kind}: the messages did not all arrive")
-    seconds, _, *latencies = [float(word) for word in out.split()]
-    result = {"per_s": total / seconds}
-    if latencies:
-        result |= {"p50_us": latencies[0], "p99_us": latencies[1]}
-    return result
+    seconds, user, system, peak, *latencies = [float(word) for word in out.split()]
+    result = {"per_s": total / seconds, "cpu_us": (user + system) / total * 1e6, "user_us": user / total * 1e6,
+              "system_us": system / total * 1e6, "peak_kb": peak}
+    return result | dict(zip(("p50_us", "p99_us", "p999_us"), latencies))
 
 
 def expect(child, line):

@@ -9,69 +9,73 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
+import instructions
 import report
-from measure import HERE, more_descriptors
-from scenarios import all_scenarios
+from client_scenarios import client_scenarios
+from measure import HERE, Failed, more_descriptors
+from message_scenarios import message_scenarios
+from scenario import is_hysock, is_raw, summary
+from server_scenarios import FILE_BYTES, server_scenarios
+
+ROUNDS, QUICK_ROUNDS = 5, 3
 
 
-def progress(done, of, what):
-    if sys.stderr.isatty():
-        width = 30
-        full = width * done // of
-        print(f"\r[{'#' * full}{'.' * (width - full)}] {done}/{of} {what:<60.60}", end="", file=sys.stderr)
-        if done == of:
-            print(file=sys.stderr)
-    else:
-        print(f"{done}/{of} {what}", file=sys.stderr)
+class Progress:
+    """A bar on a terminal, else a line for each step: how much is done, since when, what runs."""
+
+    def __init__(self, steps):
+        self.steps, self.done, self.begin = steps, 0, time.monotonic()
+
+    def seconds(self):
+        return time.monotonic() - self.begin
+
+    def show(self, what):
+        minutes, seconds = divmod(int(self.seconds()), 60)
+        percent, at = 100 * self.done // self.steps, f"{minutes}:{seconds:02}"
+        if sys.stderr.isatty():
+            full = 30 * self.done // self.steps
+            print(f"\r[{'#' * full}{'.' * (30 - full)}] {percent:3} % {at:>5} {what:<50.50}", end="", file=sys.stderr)
+            if self.done == self.steps:
+                print(file=sys.stderr)
+        else:
+            print(f"{percent:3} % {at:>5} {what}", file=sys.stderr, flush=True)
+
+
+def measured(run, name):
+    """One run. A peer that does not do its work may try twice more: ZeroMQ 4.3.4 stops now and then for good."""
+    for attempt in range(3):
+        try:
+            return run()
+        except Failed as error:
+            if is_hysock(name) or is_raw(name):
+                raise
+            print(f"\n{name}: {error}", file=sys.stderr)
+    return None
 
 
 def measure_all(scenarios, rounds):
     """Round by round through all participants of a scenario, every second round backwards."""
-    steps = sum(len(scenario.who) for scenario in scenarios) * rounds
-    done, results = 0, {}
+    times = {scenario.name: min(rounds, scenario.rounds or rounds) for scenario in scenarios}
+    progress = Progress(sum(len(scenario.who) * times[scenario.name] for scenario in scenarios))
+    results = {}
     for scenario in scenarios:
         runs = {name: [] for name in scenario.who}
-        for number in range(rounds):
+        for number in range(times[scenario.name]):
             names = list(scenario.who)
             for name in names if number % 2 == 0 else reversed(names):
-                progress(done, steps, f"{scenario.name}: {name}")
-                runs[name].append(scenario.who[name]())
-                done += 1
+                progress.show(f"{scenario.name}: {name}")
+                if runs[name] is not None:
+                    result = measured(scenario.who[name], name)
+                    runs[name] = None if result is None else [*runs[name], result]
+                progress.done += 1
         results[scenario.name] = summary(scenario, runs)
-    progress(steps, steps, "done")
-    return results
-
-
-def ratios(runs, key, name, other):
-    """Of each round by itself: the machine is another one in the next."""
-    return [a[key] / b[key] for a, b in zip(runs[name], runs[other]) if b[key]]
-
-
-def summary(scenario, runs):
-    key = scenario.figure
-    who = {}
-    for name, results in runs.items():
-        values = [result[key] for result in results]
-        who[name] = {
-            "median": statistics.median(values), "min": min(values), "max": max(values),
-            "ratio": statistics.median(ratios(runs, key, name, scenario.reference) or [0]),
-            "runs": results,
-        }
-    bars = []
-    for bar in scenario.bars:
-        ratio = statistics.median(ratios(runs, key, bar.of, bar.than))
-        met = ratio >= bar.ratio if bar.at_least else ratio <= bar.ratio
-        bars.append({"of": bar.of, "than": bar.than, "bar": bar.ratio, "at_least": bar.at_least, "ratio": ratio,
-                     "met": met})
-    return {"title": scenario.title, "figure": key, "unit": scenario.unit, "reference": scenario.reference,
-            "more_is_better": scenario.more_is_better, "who": who, "bars": bars}
+    progress.show("done")
+    return results, progress.seconds() / 60
 
 
 def about():
@@ -80,34 +84,51 @@ def about():
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True)
     library = HERE.parent / "build" / "libhysock.so"
     return {"time": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "processor": model, "cores": os.cpu_count(),
-            "kernel": platform.release(), "hysock": commit.stdout.strip(), "library_bytes": library.stat().st_size}
+            "kernel": platform.release(), "hysock": commit.stdout.strip(), "library_bytes": library.stat().st_size,
+            "instructions": instructions.recorded()["figures"]}
+
+
+def options():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--list", action="store_true")
+    return parser.parse_args()
+
+
+def chosen(scenarios, given):
+    wanted = given.only.split(",") if given.only else [s.name for s in scenarios if s.quick or not given.quick]
+    unknown = set(wanted) - {scenario.name for scenario in scenarios}
+    if unknown:
+        sys.exit(f"bench: no such scenario: {', '.join(sorted(unknown))}; --list names them")
+    return [scenario for scenario in scenarios if scenario.name in wanted]
+
+
+def fill(file):
+    """1 GiB without content, and all of it in the page cache: disks are not measured here."""
+    file.truncate(FILE_BYTES)
+    while file.read(1 << 20):
+        pass
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--rounds", type=int)
-    options.add_argument("--only", default="")
-    options.add_argument("--list", action="store_true")
-    options = options.parse_args()
+    given = options()
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("bench: two cores are needed, one for each side")
     more_descriptors()
     with tempfile.NamedTemporaryFile(prefix="bench-file-", dir="/var/tmp") as file:
-        file.truncate(1 << 30)
-        scenarios = all_scenarios(file.name)
-        if options.list:
-            print("\n".join(f"{scenario.name:12} {scenario.title}" for scenario in scenarios))
+        scenarios = server_scenarios(file.name) + client_scenarios(file.name) + message_scenarios()
+        if given.list:
+            print("\n".join(f"{scenario.name:16} {scenario.title}" for scenario in scenarios))
             return
-        wanted = options.only.split(",") if options.only else None
-        chosen = [s for s in scenarios if (s.name in wanted if wanted else s.quick or not options.quick)]
-        if not chosen or (wanted and len(chosen) < len(wanted)):
-            sys.exit(f"bench: no such scenario among {options.only}; --list names them")
-        rounds = options.rounds or (3 if options.quick else 5)
-        results = measure_all(chosen, rounds)
+        scenarios = chosen(scenarios, given)
+        fill(file)
+        rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
+        results, minutes = measure_all(scenarios, rounds)
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
-    whole = {"about": about() | {"rounds": rounds}, "scenarios": results}
+    whole = {"about": about() | {"rounds": rounds, "minutes": minutes}, "scenarios": results}
     (folder / "latest.json").write_text(json.dumps(whole, indent=1) + "\n")
     report.write(whole, folder)
     print((folder / "latest.md").read_text())

@@ -21,6 +21,7 @@ static uint64_t now_ns(void) {
 
 /* The receiver's side: the first `skip` messages are greetings, then the clock starts. */
 static uint64_t seen, total, skip, began;
+static struct rusage at_start;
 static uint64_t *laps; /* latency mode */
 static uint64_t nlaps, bytes;
 
@@ -45,8 +46,10 @@ static inline int count(const void *data, size_t len) {
     bytes += ((const unsigned char *)data)[len - 1]; /* look at it */
     if (seen++ < skip)
         return 0;
-    if (began == 0)
+    if (began == 0) {
+        getrusage(RUSAGE_SELF, &at_start);
         began = now_ns();
+    }
     if (laps) {
         uint64_t sent;
         memcpy(&sent, data, 8);
@@ -55,16 +58,36 @@ static inline int count(const void *data, size_t len) {
     return seen - skip == total;
 }
 
+static double seconds(struct timeval a, struct timeval b) {
+    return (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_usec - a.tv_usec) / 1e6;
+}
+
+/* Not getrusage: its peak has the program's that started this one. */
+static long peak_kb(void) {
+    char line[256];
+    long kb = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %ld", &kb) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kb;
+}
+
+/* Seconds by the clock, of CPU in user and kernel, peak KiB; in latency mode also the median and
+   two percentiles, in us. */
 static void report(void) {
     uint64_t end = now_ns();
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    printf("%.6f %.3f", (double)(end - began) / 1e9,
-           (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-               (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
+    printf("%.6f %.6f %.6f %ld", (double)(end - began) / 1e9,
+           seconds(at_start.ru_utime, u.ru_utime), seconds(at_start.ru_stime, u.ru_stime),
+           peak_kb());
     if (laps) {
         qsort(laps, nlaps, sizeof *laps, cmp);
-        printf(" %.1f %.1f", (double)laps[nlaps / 2] / 1e3, (double)laps[nlaps * 99 / 100] / 1e3);
+        printf(" %.1f %.1f %.1f", (double)laps[nlaps / 2] / 1e3,
+               (double)laps[nlaps * 99 / 100] / 1e3, (double)laps[nlaps * 999 / 1000] / 1e3);
     }
     printf("\n");
     fflush(stdout);

@@ -1,6 +1,6 @@
 /* hysock: server SOCKET [--delivery inline|pool|queue] [--file PATH] [--threads N]
    The routes of every server here: / answers any method, /slow/MS after that time, /file with the
-   file. */
+   file, /upload what it was sent, which is read piece by piece. */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <hysock.h>
@@ -36,6 +36,34 @@ static void slow(hysock_exchange *exchange, void *userdata) {
 static void send_file(hysock_exchange *exchange, void *userdata) {
     (void)userdata;
     hysock_exchange_send_file(exchange, file, "application/octet-stream", NULL);
+}
+
+/* Inline: a callback for each piece, on the I/O thread. */
+static void on_piece(hysock_exchange *exchange, hysock_status status, hysock_str piece,
+                     void *userdata) {
+    if (status == HYSOCK_OK && piece.ptr) {
+        hysock_exchange_read_start(exchange, on_piece, NULL, NULL, NULL);
+        return;
+    }
+    if (status == HYSOCK_OK)
+        hello(exchange, userdata);
+    hysock_exchange_free(exchange);
+}
+
+static void upload_inline(hysock_exchange *exchange, void *userdata) {
+    (void)userdata;
+    hysock_exchange_defer(exchange, NULL);
+    hysock_exchange_read_start(exchange, on_piece, NULL, NULL, NULL);
+}
+
+/* Pool: reads that wait. */
+static void upload(hysock_exchange *exchange, void *userdata) {
+    hysock_str piece;
+    do {
+        if (hysock_exchange_read(exchange, &piece, HYSOCK_FOREVER, NULL) != HYSOCK_OK)
+            return;
+    } while (piece.ptr);
+    hello(exchange, userdata);
 }
 
 static void on_signal(int number) {
@@ -79,6 +107,10 @@ int main(int argc, char **argv) {
     hysock_server_config_free(config);
     check(hysock_server_add_route(server, NULL, "/", hello, NULL, NULL, &err), &err);
     check(hysock_server_add_route(server, "GET", "/slow/{ms}", slow, NULL, NULL, &err), &err);
+    check(hysock_server_add_streaming_route(server, "POST", "/upload",
+                                            strcmp(delivery, "inline") ? upload : upload_inline,
+                                            NULL, NULL, &err),
+          &err);
     if (file >= 0)
         check(hysock_server_add_route(server, "GET", "/file", send_file, NULL, NULL, &err), &err);
     check(hysock_server_add_listener(server, argv[1], HYSOCK_NTS, NULL, &err), &err);

@@ -1,5 +1,7 @@
-/* libmicrohttpd: server SOCKET [--threads]. One internal thread with epoll, which is its fastest
-   mode; with --threads a thread for each connection, which is its mode for handlers that block. */
+/* libmicrohttpd: server SOCKET [--threads|--poll|--large]. One internal thread with epoll, which is
+   its fastest mode; with --threads a thread for each connection, which is its mode for handlers
+   that block; with --poll poll in place of epoll, which in 0.9.75 loses wakes when more than 128
+   connections are busy; with --large a buffer for each connection that suits large bodies. */
 #define _GNU_SOURCE
 #include <microhttpd.h>
 #include <stdio.h>
@@ -44,11 +46,17 @@ int main(int argc, char **argv) {
     struct MHD_Response *response = MHD_create_response_from_buffer(
         13, (void *)(size_t) "Hello, world!", MHD_RESPMEM_PERSISTENT);
     MHD_add_response_header(response, "Content-Type", "text/plain");
-    unsigned flags =
-        argc > 2 ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL
-                 : MHD_USE_EPOLL_INTERNAL_THREAD;
+    const char *mode = argc > 2 ? argv[2] : "";
+    int large = !strcmp(mode, "--large");
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD;
+    if (!strcmp(mode, "--threads"))
+        flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
+    if (!strcmp(mode, "--poll"))
+        flags = MHD_USE_POLL_INTERNAL_THREAD;
+    size_t room = large ? 1 << 19 : 32768, step = large ? 1 << 18 : 1024;
     if (!MHD_start_daemon(flags, 0, NULL, NULL, hello, response, MHD_OPTION_LISTEN_SOCKET, listener,
-                          MHD_OPTION_CONNECTION_LIMIT, 20000u, MHD_OPTION_END)) {
+                          MHD_OPTION_CONNECTION_LIMIT, 20000u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                          room, MHD_OPTION_CONNECTION_MEMORY_INCREMENT, step, MHD_OPTION_END)) {
         fprintf(stderr, "libmicrohttpd does not start\n");
         return 1;
     }

@@ -1,4 +1,4 @@
-// calls SOCKET N C: N times GET / with C in flight through Go's net/http.
+// calls SOCKET N C: N times GET / with C in flight through Go's net/http; download SOCKET TARGET.
 package main
 
 import (
@@ -23,14 +23,39 @@ func get(client *http.Client) bool {
 	return err == nil && answer.StatusCode == 200 && len(body) == 13
 }
 
+// One answer, read through a buffer of 256 KiB.
+func download(client *http.Client, target string) {
+	answer, err := client.Get("http://localhost" + target)
+	if err != nil {
+		panic(err)
+	}
+	var n int64
+	for buffer := make([]byte, 256<<10); err == nil; {
+		var got int
+		got, err = answer.Body.Read(buffer)
+		n += int64(got)
+	}
+	if err != io.EOF || answer.StatusCode != 200 || n != answer.ContentLength {
+		panic(err)
+	}
+	fmt.Println(n, "bytes")
+}
+
 func main() {
 	n, _ := strconv.ParseInt(os.Args[2], 10, 64)
-	c, _ := strconv.Atoi(os.Args[3])
+	c := 1
+	if len(os.Args) > 3 {
+		c, _ = strconv.Atoi(os.Args[3])
+	}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", os.Args[1])
 	}
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c}}
+	if os.Args[2][0] == '/' {
+		download(client, os.Args[2])
+		return
+	}
 	var left, errors atomic.Int64
 	left.Store(n)
 	var all sync.WaitGroup

@@ -1,4 +1,4 @@
-// server SOCKET: Go's net/http.
+// server SOCKET [FILE]: Go's net/http; /file answers with the file.
 package main
 
 import (
@@ -12,6 +12,10 @@ import (
 )
 
 func hello(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/file" && len(os.Args) > 2 {
+		http.ServeFile(w, r, os.Args[2])
+		return
+	}
 	if ms, ok := strings.CutPrefix(r.URL.Path, "/slow/"); ok {
 		n, _ := strconv.Atoi(ms)
 		time.Sleep(time.Duration(n) * time.Millisecond)

@@ -11,7 +11,7 @@ use tokio::net::UnixListener;
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let path = request.uri().path();
-    let (status, text) = if path == "/" {
+    let (status, text) = if path == "/" || path == "/upload" {
         (StatusCode::OK, &b"Hello, world!"[..])
     } else if let Some(ms) = path.strip_prefix("/slow/") {
         let pause = Duration::from_millis(ms.parse().unwrap_or(0));

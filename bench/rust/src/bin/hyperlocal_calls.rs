@@ -1,5 +1,5 @@
 //! calls SOCKET N C: N times GET / with C in flight through hyperlocal (hyper-util's pooled client), on one
-//! thread. C = 1 is the blocking program: one call after the other.
+//! thread. C = 1 is the blocking program: one call after the other. download SOCKET TARGET: one answer, piece by piece.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -18,10 +18,27 @@ async fn get(client: &Client<UnixConnector, Empty<Bytes>>, uri: hyper::Uri) -> b
     }
 }
 
+async fn download(path: &str, target: &str) -> u64 {
+    let client: Client<UnixConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(UnixConnector);
+    let answer = client.get(Uri::new(path, target).into()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let (mut body, mut bytes) = (answer.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        bytes += frame.unwrap().data_ref().map_or(0, |data| data.len() as u64);
+    }
+    bytes
+}
+
 fn main() {
     let mut args = std::env::args().skip(1);
     let path = args.next().expect("calls SOCKET N C");
-    let n: u64 = args.next().expect("N").parse().expect("N");
+    let n = args.next().expect("N or TARGET");
+    if n.starts_with('/') {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        println!("{} bytes", runtime.block_on(download(&path, &n)));
+        return;
+    }
+    let n: u64 = n.parse().expect("N");
     let c: u64 = args.next().expect("C").parse().expect("C");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let local = tokio::task::LocalSet::new();
