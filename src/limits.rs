@@ -166,6 +166,9 @@ pub const REFUSED_LOG_PAUSE: Duration = Duration::from_secs(10);
 pub const SPARE_EXCHANGES: usize = 64;
 /// Calls that a client keeps on its I/O thread for those that are made there.
 pub const SPARE_CALLS: usize = 64;
+/// Bytes of large bodies' memory that an I/O thread keeps for the next ones. What is not used for
+/// [`SWEEP`] is let go.
+pub const ROOMS: usize = 16 * MIB as usize;
 /// Connections per I/O thread that keep their HTTP state between requests; the longest idle ones beyond
 /// that, and all that were idle for [`PARK_AFTER`], keep only their descriptor.
 pub const LIVE_CONNECTIONS: usize = 128;

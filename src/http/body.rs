@@ -75,12 +75,7 @@ pub struct Collect {
 }
 
 impl Collect {
-    /// Refuses at once a body that is announced as longer than `limit`.
-    pub fn new(incoming: Incoming, limit: u64) -> Result<Collect, Uncollected> {
-        Collect::into(incoming, limit, Collected::default())
-    }
-
-    /// Like [`Collect::new`], in the memory of `used`.
+    /// In the memory of `used`. Refuses at once a body that is announced as longer than `limit`.
     pub fn into(incoming: Incoming, limit: u64, used: Collected) -> Result<Collect, Uncollected> {
         let announced = incoming.size_hint();
         if announced.lower() > limit {
@@ -154,6 +149,16 @@ impl Collected {
     /// A body of no bytes, which is not the same as no body.
     pub fn empty() -> Collected {
         Collected(vec![0])
+    }
+
+    /// Memory, whatever is in it.
+    #[cfg(test)]
+    pub fn of(bytes: Vec<u8>) -> Collected {
+        Collected(bytes)
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
     }
 
     /// Keeps the memory, if it is not large, without what is in it. Where reuse would hide a wrong use of

@@ -5,6 +5,7 @@ pub mod client;
 pub mod headers;
 pub mod parent;
 pub mod reading;
+pub mod rooms;
 pub mod server;
 mod trailers;
 mod writing;

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::http::body::Collected;
 use crate::http::parent::{Child, Keep, Parent};
 use crate::http::reading::Reading;
+use crate::limits::BULK;
 use crate::runtime::Level;
 use crate::runtime::delivery::{Event, Executor, Node, Strand};
 use crate::runtime::io_thread::IoThread;
@@ -81,7 +82,9 @@ impl Exchange {
     }
 
     fn clear(&mut self) {
-        self.body = Collected::default();
+        if self.body.capacity() <= BULK {
+            self.body = Collected::default();
+        }
         self.trailers.take();
         *self.deferred.get_mut() = false;
         *self.quiet.get_mut() = false;
@@ -110,6 +113,15 @@ impl Exchange {
         state.give_answer(to);
         this.clear();
         true
+    }
+
+    /// The memory of a large body, once its exchange is recycled.
+    #[inline]
+    pub(super) fn take_room(self: &mut Arc<Self>) -> Option<Collected> {
+        if self.body.capacity() == 0 {
+            return None;
+        }
+        Arc::get_mut(self).map(|this| std::mem::take(&mut this.body))
     }
 
     /// Gives a recycled exchange its request.

@@ -8,6 +8,8 @@ use super::link::Link;
 use super::routes::Routes;
 use super::stats::ShardStats;
 use super::{Hold, Server};
+use crate::http::body::Collected;
+use crate::http::rooms::Rooms;
 use crate::limits::{self, SWEEP};
 use crate::runtime::Level;
 use crate::runtime::context;
@@ -15,6 +17,7 @@ use crate::runtime::delivery::Executor;
 use crate::runtime::io_thread::IoThread;
 use crate::socket::policy::Allow;
 use crate::socket::stream::ServerStream;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use std::cell::{Cell, Ref, RefCell};
 use std::pin::pin;
@@ -43,6 +46,8 @@ pub struct Shard {
     /// Exchanges that have ended, for the next requests: the one used last is the first again, while its
     /// memory is still at hand.
     spares: RefCell<Vec<Arc<Exchange>>>,
+    /// For large bodies.
+    pub rooms: RefCell<Rooms>,
     /// Connections with HTTP state.
     pub live: Cell<usize>,
     /// Wakes the sweep: there is something to do before its next turn.
@@ -99,6 +104,7 @@ impl Shard {
             draining: Cell::new(false),
             connections: RefCell::default(),
             spares: RefCell::default(),
+            rooms: RefCell::default(),
             live: Cell::new(0),
             changed: Notify::new(),
             sweeping: Cell::new(false),
@@ -164,11 +170,20 @@ impl Shard {
         self.spares.borrow_mut().pop()
     }
 
-    pub fn keep_spare(&self, exchange: Arc<Exchange>) {
+    pub fn keep_spare(&self, mut exchange: Arc<Exchange>) {
+        if let Some(room) = exchange.take_room() {
+            self.rooms.borrow_mut().keep(room);
+        }
         let mut spares = self.spares.borrow_mut();
         if spares.len() < limits::SPARE_EXCHANGES {
             spares.push(exchange);
         }
+    }
+
+    /// Memory for a body that is to be collected.
+    pub fn take_room(&self, body: &Incoming) -> Collected {
+        let announced = body.size_hint().lower();
+        self.rooms.borrow_mut().take(announced)
     }
 
     /// Takes a connection for life.
@@ -257,6 +272,7 @@ impl Shard {
                     return self.forget();
                 }
                 self.sweeping.set(false);
+                self.rooms.take();
                 self.changed.notified().await;
                 self.sweeping.set(true);
             }
@@ -268,6 +284,7 @@ impl Shard {
             }
             self.tick();
             self.each(|link| link.check_time());
+            self.rooms.borrow_mut().trim();
         }
     }
 
