@@ -2,7 +2,6 @@
 
 use crate::limits::FRAME_MAX;
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -18,7 +17,7 @@ const ROOM: usize = 4 * 1024;
 
 /// A body that is there as a whole. `G` is dropped with it: how its owner learns that it was handed to
 /// the socket.
-pub struct Whole<G = ()> {
+pub struct Whole<G> {
     data: Bytes,
     _guard: G,
 }
@@ -57,6 +56,10 @@ impl<G: Unpin> Body for Whole<G> {
     }
 }
 
+/// A body is longer than its limit.
+#[derive(Debug)]
+pub struct TooLarge;
+
 /// Why a body could not be collected.
 #[derive(Debug)]
 pub enum Uncollected {
@@ -64,77 +67,95 @@ pub enum Uncollected {
     Broken(hyper::Error),
 }
 
-/// A body on its way into memory, followed by a NUL that does not count.
-pub struct Collect {
-    incoming: Incoming,
+impl From<TooLarge> for Uncollected {
+    fn from(_: TooLarge) -> Uncollected {
+        Uncollected::TooLarge
+    }
+}
+
+/// Memory that a body is put together in, followed by a NUL that does not count.
+pub struct Gather {
     bytes: Vec<u8>,
     limit: u64,
     /// Its announced length; 0 when it is not known.
     announced: usize,
-    trailers: Option<Box<HeaderMap>>,
 }
 
-impl Collect {
+impl Gather {
     /// In the memory of `used`. Refuses at once a body that is announced as longer than `limit`.
-    pub fn into(incoming: Incoming, limit: u64, used: Collected) -> Result<Collect, Uncollected> {
-        let announced = incoming.size_hint();
-        if announced.lower() > limit {
-            return Err(Uncollected::TooLarge);
+    pub fn new(announced: u64, limit: u64, used: Collected) -> Result<Gather, TooLarge> {
+        if announced > limit {
+            return Err(TooLarge);
         }
-        let first = announced.lower().min(FIRST) as usize;
         let mut bytes = used.0;
         bytes.clear();
-        bytes.reserve(first + 1);
-        Ok(Collect {
-            incoming,
+        bytes.reserve(announced.min(FIRST) as usize + 1);
+        Ok(Gather {
             bytes,
             limit,
-            announced: usize::try_from(announced.lower()).unwrap_or(0),
-            trailers: None,
+            announced: usize::try_from(announced).unwrap_or(0),
         })
     }
 
+    pub fn put(&mut self, piece: &[u8]) -> Result<(), TooLarge> {
+        self.make_room(piece.len())?;
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Where the next `more` bytes go, and how many of them may come at once.
+    pub fn room(&mut self, more: usize) -> Result<(&mut Vec<u8>, usize), TooLarge> {
+        self.make_room(more)?;
+        self.bytes.reserve(more + 1);
+        Ok((&mut self.bytes, more))
+    }
+
     /// Grows in few steps, since each may copy what is there and touch fresh memory.
-    fn make_room(&mut self, more: usize) {
+    fn make_room(&mut self, more: usize) -> Result<(), TooLarge> {
+        if (self.bytes.len() + more) as u64 > self.limit {
+            return Err(TooLarge);
+        }
         let needed = self.bytes.len() + more + 1;
         if needed > self.bytes.capacity() && needed <= self.announced {
             let room = (self.announced + 1).min(needed * TRUST);
             self.bytes.reserve_exact(room - self.bytes.len());
         }
+        Ok(())
     }
 
-    /// What came behind the body.
-    pub fn take_trailers(&mut self) -> Option<Box<HeaderMap>> {
-        self.trailers.take()
+    /// The whole body.
+    pub fn finish(&mut self) -> Collected {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.push(0);
+        Collected(bytes)
     }
+}
 
-    /// Bytes so far.
-    pub fn collected(&self) -> usize {
-        self.bytes.len()
+/// A body on its way into memory.
+pub struct Collect {
+    incoming: Incoming,
+    gather: Gather,
+}
+
+impl Collect {
+    /// See [`Gather::new`].
+    pub fn new(incoming: Incoming, limit: u64, used: Collected) -> Result<Collect, Uncollected> {
+        let announced = incoming.size_hint().lower();
+        Ok(Collect {
+            incoming,
+            gather: Gather::new(announced, limit, used)?,
+        })
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Collected, Uncollected>> {
         loop {
             match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-                None => {
-                    let mut bytes = std::mem::take(&mut self.bytes);
-                    bytes.push(0);
-                    return Poll::Ready(Ok(Collected(bytes)));
-                }
+                None => return Poll::Ready(Ok(self.gather.finish())),
                 Some(Err(error)) => return Poll::Ready(Err(Uncollected::Broken(error))),
                 Some(Ok(frame)) => {
-                    let data = match frame.into_data() {
-                        Ok(data) => data,
-                        Err(frame) => {
-                            self.trailers = frame.into_trailers().ok().map(Box::new);
-                            continue;
-                        }
-                    };
-                    if (self.bytes.len() + data.len()) as u64 > self.limit {
-                        return Poll::Ready(Err(Uncollected::TooLarge));
+                    if let Some(data) = frame.data_ref() {
+                        self.gather.put(data)?;
                     }
-                    self.make_room(data.len());
-                    self.bytes.extend_from_slice(&data);
                 }
             }
         }

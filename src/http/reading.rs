@@ -64,10 +64,10 @@ pub enum Arrived {
 }
 
 impl Arrived {
-    /// What a frame of hyper's is; `fail` puts what went wrong into words.
-    pub fn of(
-        frame: Option<hyper::Result<Frame<Bytes>>>,
-        fail: impl FnOnce(hyper::Error) -> Error,
+    /// What a frame is; `fail` puts what went wrong into words.
+    pub fn of<E>(
+        frame: Option<std::result::Result<Frame<Bytes>, E>>,
+        fail: impl FnOnce(E) -> Error,
     ) -> Arrived {
         match frame {
             None => Arrived::End(Ok(())),

@@ -1,7 +1,8 @@
 //! A value that one thread uses and any thread may hold and drop.
 //!
-//! hyper's client asks for streams that can be sent between threads. Ours never are: each belongs to one
-//! reactor. This keeps that promise at run time, for the price of one comparison.
+//! What may be driven by any thread and what belongs to one reactor have one type in a client's HTTP, which can
+//! be sent between threads. A reactor's never is: this keeps that promise at run time, for the price of one
+//! comparison.
 
 use std::ops::Deref;
 use std::sync::Arc;

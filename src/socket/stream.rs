@@ -1,5 +1,5 @@
-//! The connected Unix stream that all HTTP runs on: hyper's `Read` and `Write` over `recv` and
-//! `sendmsg(MSG_NOSIGNAL)`.
+//! The connected Unix stream that all HTTP runs on: hyper's `Read` and `Write` for a server, [`Transport`] for a
+//! client, both over `recv` and `sendmsg(MSG_NOSIGNAL)`.
 //!
 //! Two homes share one set of calls. [`ReactorStream`] lives on an I/O thread, registered for READABLE
 //! only: answers that the peer reads then wake nobody. [`CallerStream`] is driven by a thread that may
@@ -20,18 +20,34 @@ pub use waits::Waits;
 
 use crate::count::Count;
 use crate::limits::READ_MAX;
+use bytes::BufMut;
 use hyper::rt::ReadBufCursor;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll};
 
 /// Bytes that the streams of one thread have moved.
 #[derive(Debug, Default)]
 pub struct Meter {
     pub received: Count,
     pub sent: Count,
+}
+
+/// What a client's HTTP runs on.
+pub trait Transport {
+    /// Appends what has come to `into`, which has room: at most `most` bytes and [`READ_MAX`]; 0 at the end.
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut impl BufMut,
+        most: usize,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Sends as much as there is room for.
+    fn poll_send(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 }
 
 /// `recv` into uninitialised memory; EINTR is tried again.
@@ -108,6 +124,23 @@ fn fill(
     let n = receive(&mut space[..len])?;
     // SAFETY: `recv` has just initialised the first `n` bytes.
     unsafe { buf.advance(n) };
+    Ok((n, n == len))
+}
+
+/// Lets `receive` append to `into`, at most `most` bytes and [`READ_MAX`].
+fn append(
+    into: &mut impl BufMut,
+    most: usize,
+    receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<(usize, bool)> {
+    let space = into.chunk_mut();
+    // SAFETY: the bytes are only handed to `recv`, which initialises what it fills and never
+    // un-initialises any.
+    let space = unsafe { space.as_uninit_slice_mut() };
+    let len = space.len().min(most).min(READ_MAX);
+    let n = receive(&mut space[..len])?;
+    // SAFETY: `recv` has just initialised the first `n` bytes.
+    unsafe { into.advance_mut(n) };
     Ok((n, n == len))
 }
 

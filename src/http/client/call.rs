@@ -8,6 +8,7 @@ use super::request::Template;
 use super::state::{Stage, State};
 use super::switch::Wish;
 use super::transfer::{Answer, Order, Progress};
+use super::wire::{Body, Head};
 use super::{Client, lock};
 use super::{caller, reactor};
 use crate::error::{Error, Operation, Result, Status};
@@ -20,7 +21,7 @@ use crate::runtime::gate::deadline_after;
 use crate::socket::peer::Record;
 use crate::socket::stream::Expired;
 use bytes::Bytes;
-use http::{HeaderMap, Version, response};
+use http::{HeaderMap, Version};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -277,7 +278,7 @@ impl Call {
     }
 
     /// Whether this is not the answer yet, since it leads on and is followed.
-    pub fn follows(&self, head: &response::Parts) -> bool {
+    pub fn follows(&self, head: &Head) -> bool {
         self.client.config.max_redirects != 0 && self.redirect(head)
     }
 
@@ -300,21 +301,29 @@ impl Call {
         Error::new(Status::TimedOut, Operation::Receive, message)
     }
 
-    /// What a connection to this peer is to do; made anew for each try.
-    pub fn order(self: &Arc<Self>, peer: &Arc<Record>, probe: &Probe) -> Order {
+    /// What a connection to this peer is to do, made anew for each try; the request's head goes to `head`.
+    pub fn order(self: &Arc<Self>, peer: &Arc<Record>, probe: &Probe, head: &mut Vec<u8>) -> Order {
         let mut state = self.state();
         state.peer = Some(peer.clone());
+        let whole = state.request.body().cloned();
+        state.request.write(head);
         let mut order = Order {
-            request: state.request.make(),
+            body: Body::Nothing,
+            is_head: state.request.is_head(),
+            lasts: state.request.lasts(),
+            headers: state.request.take_room(),
             room: std::mem::take(&mut state.body_room),
             streams: state.streams.is_some(),
             wish: state.switch.as_ref().map_or(Wish::Nothing, |s| s.wish()),
             extras: state.extras.is_some(),
         };
         drop(state);
-        if order.extras {
-            self.order_extras(&mut order.request, probe);
-        }
+        order.body = if order.extras {
+            self.order_extras(probe, whole, head)
+        } else {
+            Body::of(whole, head)
+        };
+        head.extend_from_slice(b"\r\n");
         order
     }
 

@@ -10,12 +10,12 @@ use super::outgoing::Probe;
 use super::pool::{Found, Grant, Next, Pool, Seat};
 use super::reactor;
 use super::state::Times;
-use super::transfer::{Failure, Http, Next as NextFrame, Progress, Rest};
+use super::transfer::{Failure, Http, Progress, Rest};
+use super::wire::Next as NextFrame;
 use crate::error::{Result, Status};
 use crate::runtime::fork::Mark;
 use crate::socket::stream::{Caller, CallerStream, Expired};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use std::future::ready;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -73,7 +73,7 @@ impl CallerConnection {
         let useless = client.useless();
         let (stream, caller) = CallerStream::new(socket, useless.clone());
         let probe = Probe::Caller(caller.clone());
-        let http = Http::new(stream, probe, peer, useless, client.config.max_head)?;
+        let http = Http::new(stream, probe, peer, useless, client.config.max_head);
         Ok(Box::new(CallerConnection {
             end: End {
                 caller,
@@ -88,8 +88,10 @@ impl CallerConnection {
 
     /// Ends HTTP on the client's given connection, which stays open for the next call.
     fn leave(self, client: &Client) {
-        let CallerConnection { http, mut end, .. } = self;
-        end.kept = http.leave();
+        let CallerConnection {
+            mut http, mut end, ..
+        } = self;
+        end.kept = http.rest();
         if end.kept {
             client.put_back_given(end.caller.socket().clone());
         }
@@ -151,7 +153,6 @@ impl CallerConnection {
     pub fn next_of(
         &mut self,
         call: &Arc<Call>,
-        body: &mut Incoming,
         times: Times,
         until: Option<Instant>,
     ) -> Option<NextFrame> {
@@ -160,7 +161,7 @@ impl CallerConnection {
         let waker = Waker::from(self.flag.clone());
         let mut cx = Context::from_waker(&waker);
         loop {
-            if let Poll::Ready(next) = self.http.poll_body(body, &mut cx) {
+            if let Poll::Ready(next) = self.http.poll_body(&mut cx) {
                 return Some(next);
             }
             if self.flag.0.swap(false, Ordering::AcqRel) {
@@ -193,9 +194,13 @@ impl CallerConnection {
         self.end.mark.is_foreign()
     }
 
-    fn is_reusable(&mut self) -> bool {
-        let waker = Waker::from(self.flag.clone());
-        self.http.is_reusable(&mut Context::from_waker(&waker)) && !self.end.caller.is_sink()
+    fn rest(&mut self) -> bool {
+        self.http.rest() && !self.end.caller.is_sink()
+    }
+
+    /// Whether nothing more comes of the answer.
+    pub fn is_over(&self) -> bool {
+        self.http.is_over()
     }
 
     /// Whether bytes came that nobody asked for: the next call would take them for its answer. Asked of
@@ -248,7 +253,7 @@ pub fn perform(client: &Arc<Client>, call: &Arc<Call>, times: Times) -> Result<O
         let result = connection.run(call, client.config.max_body, times);
         call.set_driver(Driver::None)?;
         match result {
-            Ok(Rest::Body(body)) => return Ok(Some(Live::new(connection, body, times, place))),
+            Ok(Rest::Body) => return Ok(Some(Live::new(connection, times, place))),
             Ok(Rest::Switched(early)) => {
                 connection.give_away(call, early);
                 return Ok(None);
@@ -279,7 +284,7 @@ pub fn perform(client: &Arc<Client>, call: &Arc<Call>, times: Times) -> Result<O
 
 /// After the whole answer: the connection is for the next call, if it can be.
 pub fn hand_back(mut connection: Box<CallerConnection>, place: Place<'_>) {
-    if !connection.is_reusable() {
+    if !connection.rest() {
         drop(connection);
     } else if place.client.is_given() {
         connection.leave(place.client);

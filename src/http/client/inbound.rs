@@ -7,24 +7,17 @@ use super::watch::watch;
 use super::worker::{Worker, limit};
 use crate::error::Result;
 use crate::http::reading::Arrived;
-use http_body::Body;
-use hyper::body::Incoming;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
 impl Worker {
-    /// The head of the answer is there: gives `body` to who reads it.
-    pub async fn stream(
-        &mut self,
-        call: &Arc<Call>,
-        mut body: Incoming,
-        times: Times,
-    ) -> Result<()> {
+    /// The head of the answer is there: gives its body to who reads it.
+    pub async fn stream(&mut self, call: &Arc<Call>, times: Times) -> Result<()> {
         poll_fn(|cx| Poll::Ready(call.begin_stream(cx.waker()))).await?;
         // A body of announced length ends with its last byte.
-        while !body.is_end_stream() {
-            match self.next_of(call, &mut body, times).await? {
+        while !self.is_over() {
+            match self.next_of(call, times).await? {
                 Arrived::End(end) => return end,
                 Arrived::Piece(piece) => {
                     if times.extras {
@@ -38,19 +31,19 @@ impl Worker {
         Ok(())
     }
 
-    async fn next_of(
-        &mut self,
-        call: &Arc<Call>,
-        body: &mut Incoming,
-        times: Times,
-    ) -> Result<Arrived> {
+    fn is_over(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_none_or(|(http, _)| http.is_over())
+    }
+
+    async fn next_of(&mut self, call: &Arc<Call>, times: Times) -> Result<Arrived> {
         let (http, stream) = self.connection.as_mut().expect("it has given the body");
         let asked = poll_fn(|cx| {
             http.drive(cx);
             call.poll_asked()
         });
         limit(call, times.deadline, asked).await??;
-        let next = poll_fn(|cx| match http.poll_body(body, cx) {
+        let next = poll_fn(|cx| match http.poll_body(cx) {
             Poll::Pending if times.extras => {
                 let failure = call.upload_failure();
                 failure.map_or(Poll::Pending, |error| Poll::Ready(Err(error)))

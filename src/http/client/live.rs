@@ -12,8 +12,6 @@ use crate::error::{Error, Operation, Result, Status};
 use crate::http::reading::{Arrived, Piece};
 use crate::runtime::gate::deadline_after;
 use crate::socket::stream::Caller;
-use http_body::Body;
-use hyper::body::Incoming;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -22,23 +20,16 @@ pub struct Live {
     client: Arc<Client>,
     /// `None` only when it was handed back.
     connection: Option<Box<CallerConnection>>,
-    body: Incoming,
     times: Times,
     /// Time that was spent in vain on the next piece.
     waited: Duration,
 }
 
 impl Live {
-    pub fn new(
-        connection: Box<CallerConnection>,
-        body: Incoming,
-        times: Times,
-        place: Place<'_>,
-    ) -> Box<Live> {
+    pub fn new(connection: Box<CallerConnection>, times: Times, place: Place<'_>) -> Box<Live> {
         Box::new(Live {
             client: place.keep(),
             connection: Some(connection),
-            body,
             times,
             waited: Duration::ZERO,
         })
@@ -52,6 +43,11 @@ impl Live {
         self.connection().caller().clone()
     }
 
+    /// Whether nothing more comes of the body.
+    fn is_over(&self) -> bool {
+        self.connection.as_ref().is_some_and(|c| c.is_over())
+    }
+
     fn is_foreign(&self) -> bool {
         self.connection.as_ref().is_some_and(|c| c.is_foreign())
     }
@@ -63,7 +59,7 @@ impl Live {
         let idle = &mut times.patience.idle;
         *idle = idle.map(|idle| idle.saturating_sub(self.waited));
         let connection = self.connection.as_mut().expect("not handed back yet");
-        let Some(next) = connection.next_of(call, &mut self.body, times, until) else {
+        let Some(next) = connection.next_of(call, times, until) else {
             self.waited += begun.elapsed();
             return None;
         };
@@ -111,7 +107,7 @@ impl Drop for Live {
 impl Call {
     /// The head of a performed call's answer is there.
     pub(super) fn park(self: &Arc<Self>, live: Box<Live>) -> Result<()> {
-        let is_over = live.body.is_end_stream();
+        let is_over = live.is_over();
         let mut state = self.state();
         let keep = state.keep.take();
         state.stage = Stage::Streaming;
@@ -171,7 +167,7 @@ impl Call {
         arrived: Option<Arrived>,
         timeout: Option<Duration>,
     ) -> Result<Piece<'static>> {
-        let is_last = live.body.is_end_stream();
+        let is_last = live.is_over();
         let mut state = self.state();
         state.driver = Driver::None;
         let cancelled = state.cancelled.clone();

@@ -25,6 +25,7 @@ mod switch;
 mod transfer;
 mod upload;
 mod watch;
+mod wire;
 mod worker;
 mod writing;
 

@@ -1,21 +1,20 @@
-//! The bodies that hyper sends for a call.
+//! The bodies of requests that are no memory, or not sent at once.
 
 use super::call::Call;
 use super::filling::short;
+use super::request::{write_framing, write_header};
 use super::upload::Source;
+use super::wire::Body;
 use crate::error::{Error, Operation};
-use crate::http::body::Whole;
 use crate::http::writing::Taken;
 use crate::limits::BODY_PIECE;
 use crate::socket::descriptor::Descriptor;
 use crate::socket::stream::{Caller, ClientStream, Waits};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request};
-use http_body::{Body, Frame, SizeHint};
+use http::header::{EXPECT, TRAILER};
+use http_body::Frame;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,11 +42,6 @@ impl Probe {
     }
 }
 
-pub enum Outgoing {
-    Whole(Whole),
-    Stream(Box<Stream>),
-}
-
 /// A body that comes piece by piece, or is held back.
 pub struct Stream {
     call: Arc<Call>,
@@ -73,45 +67,29 @@ enum Feed {
 
 impl Call {
     /// What a call with extras sends.
-    pub(super) fn order_extras(self: &Arc<Self>, request: &mut Request<Outgoing>, probe: &Probe) {
-        let whole = {
-            let mut state = self.state();
-            let body = state.request.body().cloned();
-            let Some(extras) = &mut state.extras else {
-                return;
-            };
-            extras.stopped = false;
-            extras.news.begin();
-            if extras.expect.is_some() || extras.news.wants_interim() {
-                let call = Arc::downgrade(self);
-                hyper::ext::on_informational(request, move |answer| {
-                    if let Some(call) = call.upgrade() {
-                        call.informed(answer.status());
-                    }
-                });
-            }
-            let is_plain = extras.expect.is_none() && !extras.news.wants_progress();
-            body.filter(|_| !is_plain)
-        };
-        if let Some(body) = self.outgoing(probe, whole, request.headers_mut()) {
-            *request.body_mut() = body;
-        }
-    }
-
-    /// The body of a request that is no memory, or not sent at once; completes the head.
-    fn outgoing(
+    ///
+    /// `whole`: its body in memory. Adds to the head what the body asks for.
+    pub(super) fn order_extras(
         self: &Arc<Self>,
         probe: &Probe,
         whole: Option<Bytes>,
-        headers: &mut HeaderMap,
-    ) -> Option<Outgoing> {
+        head: &mut Vec<u8>,
+    ) -> Body {
         let mut state = self.state();
-        let extras = state.extras.as_mut()?;
+        let Some(extras) = &mut state.extras else {
+            return Body::of(whole, head);
+        };
+        extras.stopped = false;
+        extras.news.begin();
+        let is_plain = extras.expect.is_none() && !extras.news.wants_progress();
+        if extras.upload.is_none() && (is_plain || whole.is_none()) {
+            return Body::of(whole, head);
+        }
         let hold = extras.expect;
         let (feed, length) = match (&mut extras.upload, whole) {
             (Some(upload), _) => {
                 for name in upload.early_trailers.keys() {
-                    headers.append(TRAILER, HeaderValue::from(name.clone()));
+                    write_header(head, &TRAILER, name);
                 }
                 let length = upload.writing.length;
                 let feed = match &upload.source {
@@ -120,26 +98,19 @@ impl Call {
                 };
                 (feed, length)
             }
-            (None, Some(bytes)) => {
+            (None, whole) => {
+                let bytes = whole.unwrap_or_default();
                 let length = bytes.len() as u64;
                 (Feed::Whole(bytes), Some(length))
             }
-            (None, None) => return None,
         };
-        match length {
-            Some(0) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"))),
-            // hyper takes a GET of unknown length for one without a body.
-            None => {
-                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            Some(_) => {}
-        }
+        write_framing(head, length);
         if hold.is_some() && length != Some(0) {
-            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+            write_header(head, &EXPECT, "100-continue");
             extras.held = true;
         }
         extras.news.send_total = length;
-        Some(Outgoing::Stream(Box::new(Stream {
+        Body::Stream(Box::new(Stream {
             call: self.clone(),
             probe: probe.clone(),
             feed,
@@ -150,15 +121,22 @@ impl Call {
             sleep: None,
             ended: length == Some(0),
             pieces: 0,
-        })))
+        }))
     }
 }
 
 impl Stream {
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    /// `None` is chunked.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Nothing follows what was given.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         if self.probe.is_sink() {
             self.call.stop_upload();
         }
@@ -194,11 +172,11 @@ impl Stream {
                 self.sent += piece.len() as u64;
                 self.ended = last || self.length == Some(self.sent);
                 self.call.note_moved(piece.len(), 0);
-                Poll::Ready(Some(Ok(Frame::data(piece))))
+                Poll::Ready(Some(Frame::data(piece)))
             }
             Taken::Trailers(trailers) => {
                 self.ended = true;
-                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+                Poll::Ready(Some(Frame::trailers(trailers)))
             }
             Taken::End => {
                 self.ended = true;
@@ -294,33 +272,4 @@ impl Stream {
 fn unreadable(error: Errno) -> Error {
     let what = "the descriptor of hysock_call_set_body_fd() cannot be read";
     Error::system(Operation::Send, what, &error.into())
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Outgoing::Whole(body) => Pin::new(body).poll_frame(cx),
-            Outgoing::Stream(body) => body.poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Outgoing::Whole(body) => body.is_end_stream(),
-            Outgoing::Stream(body) => body.ended,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Outgoing::Whole(body) => body.size_hint(),
-            Outgoing::Stream(body) => body.length.map(SizeHint::with_exact).unwrap_or_default(),
-        }
-    }
 }

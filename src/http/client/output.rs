@@ -5,10 +5,8 @@ use super::outgoing::Probe;
 use super::transfer::{Failure, Http};
 use crate::error::{Error, Operation};
 use crate::socket::descriptor::Descriptor;
-use crate::socket::stream::Waits;
+use crate::socket::stream::{Transport, Waits};
 use bytes::{Buf, Bytes};
-use hyper::body::Incoming;
-use hyper::rt::{Read, Write};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use std::future::poll_fn;
@@ -23,16 +21,11 @@ impl Call {
     }
 }
 
-impl<IO: Read + Write + Unpin> Http<IO> {
+impl<IO: Transport> Http<IO> {
     /// Moves the whole body there, no faster than it takes it.
-    pub async fn save(
-        &mut self,
-        call: &Arc<Call>,
-        mut body: Incoming,
-        mut to: Descriptor,
-    ) -> Result<(), Failure> {
+    pub async fn save(&mut self, call: &Arc<Call>, mut to: Descriptor) -> Result<(), Failure> {
         loop {
-            let next = poll_fn(|cx| match self.poll_body(&mut body, cx) {
+            let next = poll_fn(|cx| match self.poll_body(cx) {
                 Poll::Pending => call
                     .upload_failure()
                     .map_or(Poll::Pending, |error| Poll::Ready(Err(Failure::Own(error)))),

@@ -3,14 +3,15 @@
 
 use super::Call;
 use super::open::Source;
+use super::wire::Head;
 use crate::error::{Error, Operation, Result, Status};
 use crate::socket::address::Address;
+use http::StatusCode;
 use http::header::LOCATION;
-use http::{StatusCode, response};
 
 impl Call {
     /// Makes the request what a redirect asks for; `false` when the answer is none.
-    pub(super) fn redirect(&self, head: &response::Parts) -> bool {
+    pub(super) fn redirect(&self, head: &Head) -> bool {
         let status = head.status;
         let Some(location) = head.headers.get(LOCATION) else {
             return false;

@@ -1,18 +1,18 @@
 //! What a call sends.
 
 use super::open::Source;
-use super::outgoing::Outgoing;
 use super::redirect;
+use super::wire::{Body, says_close};
 use crate::error::{Error, Result};
-use crate::http::body::Whole;
 use crate::http::headers::{self, Shown};
 use crate::limits::TARGET_MAX;
 use bytes::Bytes;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE,
+    HOST, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 /// What a request is made from, once or, when it is sent again, twice.
 pub struct Template {
@@ -141,26 +141,64 @@ impl Template {
         self.body.as_ref()
     }
 
-    pub fn make(&mut self) -> Request<Outgoing> {
-        let body = Whole::new(self.body.clone().unwrap_or_default(), ());
-        let mut request = Request::new(Outgoing::Whole(body));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.clone();
-        *request.version_mut() = Version::HTTP_11;
-        let headers = request.headers_mut();
-        if !self.headers.is_empty() {
-            headers.clone_from(&self.headers);
-        } else if let Some(room) = self.room.take() {
-            *headers = room;
+    /// Empty headers with the room of earlier ones.
+    pub fn take_room(&mut self) -> HeaderMap {
+        self.room.take().unwrap_or_default()
+    }
+
+    /// The answer to it has no body.
+    pub fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// Whether the connection may be used again, as far as the request says.
+    pub fn lasts(&self) -> bool {
+        self.headers.is_empty() || !self.headers.get_all(CONNECTION).iter().any(says_close)
+    }
+
+    /// Writes the head, without what belongs to the body, and the empty line.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.method.as_str().as_bytes());
+        to.push(b' ');
+        let target = self.target.path_and_query();
+        to.extend_from_slice(target.map_or("/", PathAndQuery::as_str).as_bytes());
+        to.extend_from_slice(b" HTTP/1.1\r\n");
+        if self.headers.is_empty() {
+            return to.extend_from_slice(b"host: localhost\r\n");
         }
-        if !headers.contains_key(HOST) {
-            headers.insert(HOST, const { HeaderValue::from_static("localhost") });
+        if !self.headers.contains_key(HOST) {
+            write_header(to, &HOST, "localhost");
         }
-        if self.body.as_ref().is_some_and(Bytes::is_empty) {
-            // An empty body is not the same as none, and hyper writes nothing for it.
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        for (name, value) in &self.headers {
+            write_header(to, name, value);
         }
-        request
+    }
+}
+
+pub fn write_header(to: &mut Vec<u8>, name: &HeaderName, value: impl AsRef<[u8]>) {
+    to.extend_from_slice(name.as_str().as_bytes());
+    to.extend_from_slice(b": ");
+    to.extend_from_slice(value.as_ref());
+    to.extend_from_slice(b"\r\n");
+}
+
+/// What a head says of the body behind it; `None` is a body in chunks.
+pub fn write_framing(to: &mut Vec<u8>, length: Option<u64>) {
+    match length {
+        None => write_header(to, &TRANSFER_ENCODING, "chunked"),
+        Some(length) => write_header(to, &CONTENT_LENGTH, length.to_string()),
+    }
+}
+
+impl Body {
+    /// A body in memory, or none.
+    pub fn of(whole: Option<Bytes>, head: &mut Vec<u8>) -> Body {
+        let Some(bytes) = whole else {
+            return Body::Nothing;
+        };
+        // An empty body is not the same as none.
+        write_framing(head, Some(bytes.len() as u64));
+        Body::Whole(bytes)
     }
 }
 
@@ -213,16 +251,25 @@ mod tests {
 
     #[test]
     fn a_request_has_a_host_and_an_empty_body_its_length() {
-        let mut template = Template::new(b"PUT", b"/").unwrap();
-        assert_eq!(template.make().headers()[HOST], "localhost");
-        assert!(!template.make().headers().contains_key(CONTENT_LENGTH));
+        let written = |template: &Template| {
+            let mut head = Vec::new();
+            template.write(&mut head);
+            Body::of(template.body.clone(), &mut head);
+            String::from_utf8(head).unwrap()
+        };
+        let mut template = Template::new(b"PUT", b"/a?b").unwrap();
+        let bare = "PUT /a?b HTTP/1.1\r\nhost: localhost\r\n";
+        assert_eq!(written(&template), bare);
         template
             .set_body(Some(b"text/plain"), Bytes::new())
             .unwrap();
+        let with_type = format!("{bare}content-type: text/plain\r\ncontent-length: 0\r\n");
+        assert_eq!(written(&template), with_type);
+        assert!(template.lasts());
         headers::put(&mut template.headers, b"host", b"there", true).unwrap();
-        let request = template.make();
-        assert_eq!(request.headers()[HOST], "there");
-        assert_eq!(request.headers()[CONTENT_LENGTH], "0");
-        assert_eq!(request.headers()[CONTENT_TYPE], "text/plain");
+        headers::put(&mut template.headers, b"connection", b"x, close", true).unwrap();
+        assert_eq!(written(&template).matches("host: ").count(), 1);
+        assert!(written(&template).contains("host: there\r\n"));
+        assert!(!template.lasts());
     }
 }

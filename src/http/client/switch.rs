@@ -2,11 +2,12 @@
 
 use super::call::Call;
 use super::state::Stage;
+use super::wire::Head;
 use crate::error::{Error, Operation, Result};
 use crate::http::headers;
 use bytes::Bytes;
 use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderValue, StatusCode, response};
+use http::{HeaderValue, StatusCode};
 use rustix::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub struct Switch {
 
 impl Wish {
     /// What the answer does: `Some` when the connection is no longer HTTP's.
-    pub fn is_granted(self, head: &response::Parts, length: Option<u64>) -> bool {
+    pub fn is_granted(self, head: &Head, length: Option<u64>) -> bool {
         match self {
             Wish::Nothing => false,
             Wish::Protocol if head.status == StatusCode::SWITCHING_PROTOCOLS => true,
@@ -142,11 +143,17 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Response;
+    use http::{HeaderMap, Version};
 
-    fn head(status: u16, header: &'static str) -> response::Parts {
-        let builder = Response::builder().status(status).header(header, "x");
-        builder.body(()).unwrap().into_parts().0
+    fn head(status: u16, header: &'static str) -> Head {
+        Head {
+            status: StatusCode::from_u16(status).unwrap(),
+            version: Version::HTTP_11,
+            headers: HeaderMap::from_iter([(
+                header.parse().unwrap(),
+                HeaderValue::from_static("x"),
+            )]),
+        }
     }
 
     #[test]

@@ -3,32 +3,23 @@
 
 use super::call::Call;
 use super::open::Source;
-use super::outgoing::{Outgoing, Probe};
+use super::outgoing::Probe;
 use super::switch::Wish;
-use crate::error::{Error, Operation, Result as Outcome, Status};
-use crate::http::body::{Collect, Collected, Uncollected};
-use crate::limits::READ_MAX;
+use super::wire::{Begun, Body, Broken, Gathered, Head, Next, Wire};
+use crate::error::{Error, Operation, Status};
+use crate::http::body::{Collected, Gather};
 use crate::socket::peer::Record;
-use crate::socket::stream::Useless;
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, StatusCode, response};
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper::rt::{Read, Write};
-use std::error::Error as _;
+use crate::socket::stream::{Transport, Useless};
+use bytes::Bytes;
+use http::HeaderMap;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-/// hyper's client side of one connection. Both halves are polled together, nothing is spawned.
-pub struct Http<IO: Read + Write + Unpin> {
-    sender: SendRequest<Outgoing>,
-    /// Dropped when it has ended: that is how hyper ends a request which it has not begun.
-    connection: Option<Connection<IO, Outgoing>>,
+/// The client's side of one connection.
+pub struct Http<IO> {
+    wire: Wire<IO>,
     /// Who is at the other end.
     peer: Arc<Record>,
     /// Told of each head and each piece of a body that came.
@@ -39,7 +30,13 @@ pub struct Http<IO: Read + Write + Unpin> {
 
 /// What a call wants of a connection.
 pub struct Order {
-    pub request: Request<Outgoing>,
+    pub body: Body,
+    /// The answer has no body, whatever its head says.
+    pub is_head: bool,
+    /// The connection may be used again.
+    pub lasts: bool,
+    /// For the answer's headers.
+    pub headers: HeaderMap,
     /// For the answer's body.
     pub room: Collected,
     /// The body is read piece by piece.
@@ -54,27 +51,22 @@ pub struct Order {
 pub enum Rest {
     Nothing,
     /// Its body, which is read piece by piece.
-    Body(Incoming),
+    Body,
     /// The connection, which speaks another protocol, with what came of that already. The call has it.
     Switched(Bytes),
 }
 
 /// An answer, whole, or without its body when that is read piece by piece.
 pub struct Answer {
-    pub head: response::Parts,
+    pub head: Head,
     pub body: Collected,
     /// How long the body is, when that was announced.
     pub length: Option<u64>,
 }
 
-/// What comes of a body; nothing at its end.
-pub type Next = Option<hyper::Result<Frame<Bytes>>>;
-
 /// Why there is none.
 pub enum Failure {
-    Http(hyper::Error),
-    BodyTooLarge,
-    TwoLengths,
+    Http(Broken),
     Unasked,
     /// Of the program's side.
     Own(Error),
@@ -82,65 +74,36 @@ pub enum Failure {
     Expired,
 }
 
-impl<IO: Read + Write + Unpin + Send + 'static> Http<IO> {
-    /// hyper's handshake does no input or output in HTTP/1: it is done at its first poll.
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Failure {
+        Failure::Http(broken)
+    }
+}
+
+impl<IO: Transport> Http<IO> {
     pub fn new(
         io: IO,
         probe: Probe,
         peer: Arc<Record>,
         useless: Arc<Useless>,
         max_head: usize,
-    ) -> Outcome<Http<IO>> {
-        // Requests are small as a rule: head and body in one buffer cost less than a list of two.
-        let mut builder = http1::Builder::new();
-        builder
-            .writev(false)
-            .max_header_size(max_head)
-            .max_buf_size(max_head.max(READ_MAX));
-        let mut handshake = pin!(builder.handshake(io));
-        let mut cx = Context::from_waker(Waker::noop());
-        match handshake.as_mut().poll(&mut cx) {
-            Poll::Ready(Ok((sender, connection))) => Ok(Http {
-                sender,
-                connection: Some(connection),
-                peer,
-                useless,
-                probe,
-            }),
-            Poll::Ready(Err(error)) => Err(Error::new(
-                Status::System,
-                Operation::Connect,
-                format!("HTTP cannot begin: {error}"),
-            )),
-            Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
+    ) -> Http<IO> {
+        Http {
+            wire: Wire::new(io, max_head),
+            peer,
+            useless,
+            probe,
         }
     }
-}
 
-impl<IO: Read + Write + Unpin> Http<IO> {
-    /// Whether another request may follow on this connection. The end of an answer usually leaves hyper
-    /// asking for the next request; otherwise it takes one more turn to know.
-    pub fn is_reusable(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.sender.is_ready() {
-            drive(&mut self.connection, cx);
-        }
-        self.connection.is_some() && self.sender.is_ready()
-    }
-
-    /// Ends HTTP on a connection that is_reusable(); `false` when the peer has sent too much.
-    pub fn leave(self) -> bool {
-        let parts = self.connection.map(Connection::into_parts);
-        parts.is_some_and(|parts| parts.read_buf.is_empty())
+    /// Whether another request may follow on this connection, which rests until then.
+    pub fn rest(&mut self) -> bool {
+        self.wire.rest()
     }
 
     /// Ready when an idle connection has ended.
     pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        drive(&mut self.connection, cx);
-        if self.connection.is_none() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        self.wire.poll_idle(cx)
     }
 
     /// Sends the call's request, its first byte after `pause`; the call keeps the answer.
@@ -152,45 +115,26 @@ impl<IO: Read + Write + Unpin> Http<IO> {
     ) -> Result<Rest, Failure> {
         // Taken apart, so that what is large is not kept beside what it becomes.
         let Order {
-            request,
+            body,
+            is_head,
+            lasts,
+            mut headers,
             room,
             streams,
             extras,
             wish,
-        } = call.order(&self.peer, &self.probe);
+        } = call.order(&self.peer, &self.probe, self.wire.request());
+        self.wire.begin(body, is_head, lasts);
         self.useless.reset();
-        let mut response = pin!(self.sender.send_request(request));
-        let connection = &mut self.connection;
         pause.await;
-        // All that comes, comes by driving the connection right here, so nobody else needs to be woken.
-        let mut arrived = Context::from_waker(Waker::noop());
-        let response = poll_fn(|cx| {
-            // With a 101 hyper's part is over: what it has read behind that is still with it.
-            let ended = is_over(connection, cx);
-            let mut polled = response.as_mut().poll(&mut arrived);
-            if ended && !is_switch(&polled) {
-                *connection = None;
-                if polled.is_pending() {
-                    polled = response.as_mut().poll(&mut arrived);
-                }
-            }
-            if extras && let Some(error) = call.upload_failure() {
-                return Poll::Ready(Err(Failure::Own(error)));
-            }
-            polled.map_err(Failure::Http)
-        })
-        .await?;
+        let begun = poll_fn(|cx| self.poll_head(call, extras, &mut headers, cx)).await?;
         self.useless.reset();
-        let (head, incoming) = response.into_parts();
-        let length = incoming.size_hint().exact();
-        if length.is_none() {
-            check_length(&head)?;
-        }
+        let Begun { head, length } = begun;
         if wish.is_exceeded(head.status) {
             return Err(Failure::Unasked);
         }
         if wish.is_granted(&head, length) {
-            let early = self.take_early(incoming);
+            let early = self.wire.take_input();
             let body = Collected::default();
             call.keep(Answer { head, body, length });
             return Ok(Rest::Switched(early));
@@ -202,145 +146,98 @@ impl<IO: Read + Write + Unpin> Http<IO> {
         if streams && !leads_on {
             let body = Collected::default();
             call.keep(Answer { head, body, length });
-            return Ok(Rest::Body(incoming));
+            return Ok(Rest::Body);
         }
         if extras
             && head.status.is_success()
             && let Some(output) = call.output()
         {
-            Box::pin(self.save(call, incoming, output)).await?;
+            Box::pin(self.save(call, output)).await?;
             let body = Collected::default();
             call.keep(Answer { head, body, length });
             return Ok(Rest::Nothing);
         }
-        let watcher = extras.then_some(call);
-        let collected = self.collect(incoming, max_body, room, watcher);
-        let (body, trailers) = collected.await?;
+        let gather = Gather::new(length.unwrap_or(0), max_body, room);
+        let mut gather = gather.map_err(|_| Broken::BodyTooLarge)?;
+        let trailers = poll_fn(|cx| self.poll_collect(call, extras, &mut gather, cx)).await?;
         if !leads_on && !call.follows(&head) {
             call.keep_trailers(trailers);
+            let body = gather.finish();
             call.keep(Answer { head, body, length });
         }
         Ok(Rest::Nothing)
     }
 
-    /// Ends HTTP behind an answer's head: what has come of the rest.
-    fn take_early(&mut self, mut rest: Incoming) -> Bytes {
-        let mut early = BytesMut::new();
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut rest).poll_frame(&mut cx) {
-            early.extend_from_slice(&frame.into_data().unwrap_or_default());
-        }
-        if let Some(connection) = self.connection.take() {
-            early.extend_from_slice(&connection.into_parts().read_buf);
-        }
-        early.freeze()
-    }
-
-    async fn collect(
+    /// The answer's head; what comes before it is told to the call.
+    fn poll_head(
         &mut self,
-        incoming: Incoming,
-        max_body: u64,
-        room: Collected,
-        watcher: Option<&Arc<Call>>,
-    ) -> Result<(Collected, Option<Box<HeaderMap>>), Failure> {
-        let connection = &mut self.connection;
-        let mut arrived = Context::from_waker(Waker::noop());
-        let mut collect = Collect::into(incoming, max_body, room)?;
-        let mut told = 0;
-        let body = poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(body) = collect.poll(&mut arrived) {
-                    return Poll::Ready(body.map_err(Failure::from));
-                }
-                if let Some(call) = watcher {
-                    call.note_moved(0, collect.collected() - told);
-                    told = collect.collected();
-                    if let Some(error) = call.upload_failure() {
-                        return Poll::Ready(Err(Failure::Own(error)));
+        call: &Arc<Call>,
+        extras: bool,
+        headers: &mut HeaderMap,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Begun, Failure>> {
+        loop {
+            match self.wire.poll_head(cx, headers) {
+                Poll::Ready(Ok(begun)) if begun.head.is_interim() => {
+                    if extras {
+                        call.informed(begun.head.status);
                     }
                 }
-                // Taking a piece has made room for the next one.
-                let before = collect.collected();
-                drive(connection, cx);
-                match collect.poll(&mut arrived) {
-                    Poll::Ready(body) => return Poll::Ready(body.map_err(Failure::from)),
-                    Poll::Pending if collect.collected() == before => return Poll::Pending,
-                    Poll::Pending => self.useless.reset(),
-                }
+                Poll::Pending if extras => return failed(call),
+                head => return head.map_err(Failure::Http),
             }
-        });
-        let body = body.await?;
-        if let Some(call) = watcher {
-            let all = body.as_bytes().map_or(0, <[u8]>::len);
-            call.note_moved(0, all - told);
         }
-        Ok((body, collect.take_trailers()))
     }
 
-    /// Moves bytes, for a body that nobody asks for just now.
+    /// The whole body, into memory; what came behind it.
+    fn poll_collect(
+        &mut self,
+        call: &Arc<Call>,
+        extras: bool,
+        gather: &mut Gather,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Box<HeaderMap>>, Failure>> {
+        loop {
+            match self.wire.poll_gather(cx, gather) {
+                Poll::Ready(Ok(Gathered::Data(n))) => {
+                    self.useless.reset();
+                    if extras {
+                        call.note_moved(0, n);
+                    }
+                }
+                Poll::Ready(Ok(Gathered::End(trailers))) => return Poll::Ready(Ok(trailers)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Http(error))),
+                Poll::Pending if extras => return failed(call),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Moves the request's body on, while nobody asks for the answer's.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.connection, cx);
+        // What goes wrong shows in the answer.
+        let _ = self.wire.poll_up(cx);
     }
 
     /// What comes next of an answer's body.
-    pub fn poll_body(&mut self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Next> {
-        let mut arrived = Context::from_waker(Waker::noop());
-        let mut body = Pin::new(body);
-        let mut next = body.as_mut().poll_frame(&mut arrived);
-        if next.is_pending() {
-            drive(&mut self.connection, cx);
-            next = body.poll_frame(&mut arrived);
-        }
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let next = self.wire.poll_body(cx);
         if next.is_ready() {
             self.useless.reset();
         }
         next
     }
-}
 
-/// Chunks and a length are two answers in one, and only one of both was meant (RFC 9112, section 6.3).
-fn check_length(head: &response::Parts) -> Result<(), Failure> {
-    let both = [TRANSFER_ENCODING, CONTENT_LENGTH];
-    if both.iter().all(|name| head.headers.contains_key(name)) {
-        return Err(Failure::TwoLengths);
-    }
-    Ok(())
-}
-
-/// Moves bytes. The end of the connection shows in what waits for it.
-fn drive<IO: Read + Write + Unpin>(
-    connection: &mut Option<Connection<IO, Outgoing>>,
-    cx: &mut Context<'_>,
-) {
-    if is_over(connection, cx) {
-        *connection = None;
+    /// Whether the whole body was taken.
+    pub fn is_over(&self) -> bool {
+        self.wire.is_over()
     }
 }
 
-/// Moves bytes; whether hyper is done with the connection.
-fn is_over<IO: Read + Write + Unpin>(
-    connection: &mut Option<Connection<IO, Outgoing>>,
-    cx: &mut Context<'_>,
-) -> bool {
-    connection
-        .as_mut()
-        .is_some_and(|http| http.poll_without_shutdown(cx).is_ready())
-}
-
-fn is_switch(response: &Poll<hyper::Result<Response<Incoming>>>) -> bool {
-    let Poll::Ready(Ok(response)) = response else {
-        return false;
-    };
-    response.status() == StatusCode::SWITCHING_PROTOCOLS
-}
-
-impl From<Uncollected> for Failure {
-    fn from(error: Uncollected) -> Failure {
-        match error {
-            Uncollected::TooLarge => Failure::BodyTooLarge,
-            Uncollected::Broken(error) => Failure::Http(error),
-        }
-    }
+/// Nothing moves: unless that is since the request's body has failed.
+fn failed<T>(call: &Call) -> Poll<Result<T, Failure>> {
+    let failure = call.upload_failure();
+    failure.map_or(Poll::Pending, |error| Poll::Ready(Err(Failure::Own(error))))
 }
 
 /// How far a request had come when it failed.
@@ -359,22 +256,12 @@ impl Progress {
 }
 
 impl Failure {
-    fn io(&self) -> Option<io::ErrorKind> {
-        let Failure::Http(error) = self else {
-            return None;
-        };
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                return Some(io.kind());
-            }
-            cause = error.source();
-        }
-        None
-    }
-
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Failure::Expired) || self.io() == Some(io::ErrorKind::TimedOut)
+        match self {
+            Failure::Expired => true,
+            Failure::Http(Broken::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
     }
 
     /// The error that the user gets; `at` names the address.
@@ -382,53 +269,15 @@ impl Failure {
         let ended = |status, what| Error::new(status, Operation::Receive, format!("{at}: {what}"));
         let error = match &self {
             Failure::Http(error) => error,
-            Failure::BodyTooLarge => {
-                let what = "the answer's body is longer than the limit of \
-                            hysock_client_config_set_max_body";
-                return ended(Status::TooLarge, what);
-            }
             Failure::Own(error) => return error.clone(),
             Failure::Expired => return ended(Status::TimedOut, "the time is over"),
-            Failure::TwoLengths => {
-                let what = "the answer has both Transfer-Encoding and Content-Length";
-                return ended(Status::Protocol, what);
-            }
             Failure::Unasked => {
                 let what = "the server switches to another protocol (101), which was not asked for: \
                             hysock_call_set_upgrade() asks";
                 return ended(Status::Protocol, what);
             }
         };
-        let (status, what) = if error.is_parse_too_large() {
-            (
-                Status::TooLarge,
-                "the head of the answer has more than 100 headers, or is longer than the limit of \
-                 hysock_client_config_set_max_head",
-            )
-        } else if error.is_parse() {
-            (
-                Status::Protocol,
-                "the head of the answer is malformed, or no HTTP/1 at all",
-            )
-        } else {
-            match self.io() {
-                Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
-                    (Status::Protocol, "the answer's body is malformed")
-                }
-                Some(io::ErrorKind::QuotaExceeded) => (
-                    Status::Protocol,
-                    "the server sends on and on, and neither an answer nor a byte of its body",
-                ),
-                _ if progress.received => (
-                    Status::Truncated,
-                    "the connection was closed before the answer was complete",
-                ),
-                _ => (
-                    Status::Closed,
-                    "the connection was closed without an answer",
-                ),
-            }
-        };
+        let (status, what) = explain(error, progress);
         let message = format!("{at}: {what} ({error})");
         let operation = if progress.sent {
             Operation::Receive
@@ -436,5 +285,36 @@ impl Failure {
             Operation::Send
         };
         Error::new(status, operation, message)
+    }
+}
+
+fn explain(error: &Broken, progress: Progress) -> (Status, &'static str) {
+    match error {
+        Broken::BodyTooLarge => (
+            Status::TooLarge,
+            "the answer's body is longer than the limit of hysock_client_config_set_max_body",
+        ),
+        Broken::HeadTooLarge => (
+            Status::TooLarge,
+            "the head of the answer has more than 100 headers, or is longer than the limit of \
+             hysock_client_config_set_max_head",
+        ),
+        Broken::Head(_) => (
+            Status::Protocol,
+            "the head of the answer is malformed, or no HTTP/1 at all",
+        ),
+        Broken::Body(_) => (Status::Protocol, "the answer's body is malformed"),
+        Broken::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => (
+            Status::Protocol,
+            "the server sends on and on, and neither an answer nor a byte of its body",
+        ),
+        Broken::Ended | Broken::Io(_) if progress.received => (
+            Status::Truncated,
+            "the connection was closed before the answer was complete",
+        ),
+        Broken::Ended | Broken::Io(_) => (
+            Status::Closed,
+            "the connection was closed without an answer",
+        ),
     }
 }

@@ -61,9 +61,9 @@ impl Worker {
                 received: stream.received() > before,
             };
             let result = match result {
-                Ok(Ok(Rest::Body(body))) => {
-                    let ended = self.stream(call, body, times).await;
-                    self.keep_or_close(ended.is_ok()).await;
+                Ok(Ok(Rest::Body)) => {
+                    let ended = self.stream(call, times).await;
+                    self.keep_or_close(ended.is_ok());
                     return ended;
                 }
                 Ok(Ok(Rest::Switched(early))) => {
@@ -73,7 +73,7 @@ impl Worker {
                 Ok(done) => Ok(done.map(drop)),
                 Err(error) => Err(error),
             };
-            self.keep_or_close(matches!(result, Ok(Ok(())))).await;
+            self.keep_or_close(matches!(result, Ok(Ok(()))));
             match result? {
                 Ok(()) if call.is_redirected()? => {}
                 Ok(()) => return Ok(()),
@@ -84,13 +84,11 @@ impl Worker {
     }
 
     /// A request is over; `whole`: its answer has come to its end.
-    async fn keep_or_close(&mut self, whole: bool) {
+    fn keep_or_close(&mut self, whole: bool) {
         let Some((http, stream)) = &mut self.connection else {
             return;
         };
-        let reusable =
-            whole && !stream.is_sink() && poll_fn(|cx| Poll::Ready(http.is_reusable(cx))).await;
-        if !reusable {
+        if !whole || stream.is_sink() || !http.rest() {
             self.close();
         } else if self.local.client.is_given() {
             self.leave();
@@ -106,8 +104,10 @@ impl Worker {
 
     /// Ends HTTP on the client's given connection, which stays open for the next call.
     fn leave(&mut self) {
-        if let Some((http, stream)) = self.connection.take() {
-            if http.leave() {
+        if let Some((mut http, stream)) = self.connection.take() {
+            let keeps = http.rest();
+            drop(http);
+            if keeps {
                 // Its registration with this thread ends here.
                 self.local.client.put_back_given(stream.into_socket());
             } else {
@@ -238,7 +238,7 @@ fn attach(client: &Client, socket: Arc<OwnedFd>) -> Result<(Http<ClientStream>, 
     let stream = ClientStream::new(socket, useless.clone())
         .map_err(|e| Error::system(Operation::Connect, "cannot register the connection", &e))?;
     let probe = Probe::Reactor(stream.clone());
-    let http = Http::new(stream.clone(), probe, peer, useless, client.config.max_head)?;
+    let http = Http::new(stream.clone(), probe, peer, useless, client.config.max_head);
     Ok((http, stream))
 }
 

@@ -141,7 +141,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         link.set_phase(Phase::Body);
         let max_body = link.shard().config().max_body;
         let room = link.shard().take_room(&body);
-        match Collect::into(body, max_body, room) {
+        match Collect::new(body, max_body, room) {
             Ok(collect) => {
                 let route = route.clone();
                 let collecting = Box::new(Collecting {

@@ -1,16 +1,15 @@
 //! The stream of a calling thread.
 
 use super::patience::{Expired, Patience, earlier};
-use super::{Useless, fill, send};
+use super::{Transport, Useless, append, send};
 use crate::socket::sys;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use bytes::BufMut;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -299,40 +298,23 @@ impl Caller {
     }
 }
 
-impl Read for CallerStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
+impl Transport for CallerStream {
+    fn poll_receive(
+        &self,
         _: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
+        into: &mut impl BufMut,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         let caller = &*self.0;
         if !caller.may_block.swap(false, Ordering::Relaxed) {
             return Poll::Pending;
         }
-        match fill(&mut buf, |space| caller.receive_blocking(space)) {
-            Ok((n, _)) => {
-                caller.has_received.fetch_or(n > 0, Ordering::Relaxed);
-                Poll::Ready(caller.useless.count(n))
-            }
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
-    }
-}
-
-impl Write for CallerStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        let (n, _) = append(into, most, |space| caller.receive_blocking(space))?;
+        caller.has_received.fetch_or(n > 0, Ordering::Relaxed);
+        Poll::Ready(caller.useless.count(n).map(|()| n))
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_send(&self, _: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let caller = &*self.0;
         let all = || Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum()));
         if caller.is_sink() {
@@ -354,18 +336,5 @@ impl Write for CallerStream {
             }
             Err(error) => Poll::Ready(Err(error.into())),
         }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        rustix::net::shutdown(&*self.0.fd, Shutdown::Write).ok();
-        Poll::Ready(Ok(()))
     }
 }

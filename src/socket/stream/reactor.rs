@@ -4,10 +4,10 @@ mod file;
 
 pub use file::Before;
 
-use super::{Meter, Useless, fill, receive, send};
+use super::{Meter, Transport, Useless, append, fill, receive, send};
 use crate::socket::pinned::Pinned;
 use crate::socket::sys;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
@@ -24,13 +24,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
 /// A stream on the reactor of the I/O thread that it is used on. Clones are the same stream: one is
-/// hyper's, one watches.
+/// HTTP's, one watches.
 #[derive(Clone)]
 pub struct ReactorStream<P>(P);
 
 /// A server's: it stays with its thread by its type.
 pub type ServerStream = ReactorStream<Rc<Reactor>>;
-/// A client's: hyper wants it to be `Send`, so it stays with its thread by a check.
+/// A client's: its HTTP is `Send`, so it stays with its thread by a check.
 pub type ClientStream = ReactorStream<Pinned<Reactor>>;
 
 /// What clones of one stream share.
@@ -337,13 +337,36 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
     }
 }
 
+impl Transport for ClientStream {
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut impl BufMut,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(self.poll_receive(cx, |fd| {
+            append(into, most, |space| receive(fd, space, RecvFlags::DONTWAIT))
+        }))?;
+        let useless = self.0.useless.as_ref();
+        Poll::Ready(
+            useless
+                .map_or(Ok(()), |useless| useless.count(n))
+                .map(|()| n),
+        )
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bufs)
+    }
+}
+
 impl<P: Deref<Target = Reactor>> AsFd for ReactorStream<P> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.fd.as_fd()
     }
 }
 
-impl<P: Deref<Target = Reactor> + Unpin> Read for ReactorStream<P> {
+impl Read for ServerStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -356,15 +379,14 @@ impl<P: Deref<Target = Reactor> + Unpin> Read for ReactorStream<P> {
             self.0.has_prefix.set(!prefix.is_empty());
             return Poll::Ready(Ok(()));
         }
-        let n = ready!(self.poll_receive(cx, |fd| {
+        let received = ready!(self.poll_receive(cx, |fd| {
             fill(&mut buf, |space| receive(fd, space, RecvFlags::DONTWAIT))
-        }))?;
-        let useless = self.0.useless.as_ref();
-        Poll::Ready(useless.map_or(Ok(()), |useless| useless.count(n)))
+        }));
+        Poll::Ready(received.map(drop))
     }
 }
 
-impl<P: Deref<Target = Reactor> + Unpin> Write for ReactorStream<P> {
+impl Write for ServerStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,7 +1,7 @@
 //! An end to answers that are all wrapping.
 //!
-//! hyper limits a head, and what surrounds a chunk; but a server that sends interim answers, or the digits
-//! of one chunk's size, on and on, is read for ever by it, within one poll.
+//! A head is limited, and what surrounds a chunk; but a server that sends interim answers, or chunks of one
+//! byte in lines of thousands, on and on, would be read for ever.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
