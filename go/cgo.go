@@ -32,6 +32,15 @@ package hysock
 #cgo nocallback glue_call_write
 #cgo noescape hysock_call_read
 #cgo nocallback hysock_call_read
+#cgo noescape glue_batch_size
+#cgo nocallback glue_batch_size
+#cgo noescape glue_batch_copy
+#cgo nocallback glue_batch_copy
+#cgo noescape glue_send
+#cgo nocallback glue_send
+#cgo noescape glue_send_batch
+#cgo nocallback glue_send_batch
+#cgo nocallback hysock_batch_free
 #cgo nocallback hysock_call_free
 #cgo nocallback hysock_exchange_free
 #include "glue.h"

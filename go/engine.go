@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// A receiver hears events on the poller's goroutine; it must not block there.
-type receiver interface {
+// A target hears events on the poller's goroutine; it must not block there.
+type target interface {
 	event(event *C.glue_event)
 }
 
@@ -23,12 +23,12 @@ type engine struct {
 	events  *C.glue_events
 	done    chan struct{} // closed when the poller has ended
 
-	mu        sync.Mutex
-	receivers map[uintptr]receiver
-	last      uintptr
+	mu      sync.Mutex
+	targets map[uintptr]target
+	last    uintptr
 }
 
-// All clients and servers of a process share an engine. It ends with the last of them.
+// All clients, servers, receivers and producers of a process share an engine. It ends with the last of them.
 var shared struct {
 	sync.Mutex
 	engine *engine
@@ -63,7 +63,7 @@ func (e *engine) release() {
 
 func newEngine() (*engine, error) {
 	var err C.hysock_error
-	e := &engine{receivers: map[uintptr]receiver{}, done: make(chan struct{})}
+	e := &engine{targets: map[uintptr]target{}, done: make(chan struct{})}
 	config := C.hysock_runtime_config_new()
 	defer C.hysock_runtime_config_free(config)
 	C.hysock_runtime_config_set_callback_threads(config, 1) // nothing of ours runs there
@@ -123,28 +123,30 @@ func (e *engine) poll(raw syscall.RawConn) {
 
 func (e *engine) deliver(event *C.glue_event) {
 	e.mu.Lock()
-	to := e.receivers[uintptr(event.userdata)]
+	to := e.targets[uintptr(event.userdata)]
 	e.mu.Unlock()
 	if to != nil {
 		to.event(event)
 	} else if event.kind == C.HYSOCK_EVENT_REQUEST {
 		C.hysock_exchange_free((*C.hysock_exchange)(event.handle))
+	} else if event.kind == C.HYSOCK_EVENT_BATCH {
+		C.hysock_batch_free(event.batch)
 	}
 }
 
-// add gives a receiver a number that nobody else ever gets: events that come late find nobody.
-func (e *engine) add(to receiver) C.uintptr_t {
+// add gives a target a number that nobody else ever gets: events that come late find nobody.
+func (e *engine) add(to target) C.uintptr_t {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last++
-	e.receivers[e.last] = to
+	e.targets[e.last] = to
 	return C.uintptr_t(e.last)
 }
 
 func (e *engine) remove(id C.uintptr_t) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.receivers, uintptr(id))
+	delete(e.targets, uintptr(id))
 }
 
 // A signal is an event that a goroutine waits for.

@@ -58,3 +58,33 @@ func ExampleError() {
 	fmt.Println(errors.Is(err, os.ErrNotExist))
 	// Output: true
 }
+
+// Lines of many programs in one place; any of them may as well be `nc -U`.
+func ExampleReceiver() {
+	folder, err := os.MkdirTemp("", "hysock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "lines.sock")
+
+	receiver, err := hysock.NewReceiver(path, hysock.Delimiter('\n'), hysock.Mode(0o600))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer receiver.Close()
+	producer, err := hysock.NewProducer(path, hysock.Delimiter('\n'))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer producer.Close()
+	log.New(producer, "worker: ", 0).Print("started")
+
+	for batch := range receiver.Batches() {
+		for _, message := range batch {
+			fmt.Printf("%s (it is me: %t)\n", message.Data, int(message.Peer.PID) == os.Getpid())
+		}
+		break
+	}
+	// Output: worker: started (it is me: true)
+}

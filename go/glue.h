@@ -227,12 +227,95 @@ static inline hysock_status glue_add_route(hysock_server *server, uintptr_t id, 
     return hysock_server_on_closed(server, NULL, (void *)id, NULL, err);
 }
 
+/* What stands beside a message's bytes. */
+typedef struct glue_message {
+    uint64_t producer;
+    uint64_t sequence;
+    size_t len;
+    uint32_t flags;
+    int32_t peer_known;
+    uint32_t uid;
+    uint32_t gid;
+    int32_t pid;
+} glue_message;
+
+/* Calls of the userdata's drop come as an event in its place. */
+static inline void glue_ended(void *userdata) { (void)userdata; }
+
+static inline hysock_status glue_on_batch(hysock_receiver *receiver, uintptr_t id,
+                                          hysock_error *err) {
+    return hysock_receiver_on_batch(receiver, NULL, (void *)id, glue_ended, err);
+}
+
+/* How many messages a batch has, and bytes in all of them. */
+static inline size_t glue_batch_size(const hysock_batch *batch, size_t *bytes) {
+    size_t count;
+    const hysock_message *messages = hysock_batch_messages(batch, &count);
+    *bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        *bytes += messages[i].len;
+    return count;
+}
+
+/* All of a batch: the bytes one after another. Who sent a message is asked when it is another one. */
+static inline void glue_batch_copy(const hysock_batch *batch, char *bytes, glue_message *out) {
+    size_t count;
+    hysock_peer peer = {.state = HYSOCK_PEER_GONE};
+    const hysock_message *messages = hysock_batch_messages(batch, &count);
+    for (size_t i = 0; i < count; i++) {
+        const hysock_message *m = &messages[i];
+        if ((i == 0 || m->producer != messages[i - 1].producer) &&
+            hysock_batch_peer(batch, i, &peer, sizeof peer, NULL) != HYSOCK_OK)
+            peer.state = HYSOCK_PEER_GONE;
+        if (m->len > 0)
+            memcpy(bytes, m->data, m->len);
+        bytes += m->len;
+        out[i] = (glue_message){
+            m->producer, m->sequence, m->len,   m->flags, peer.state == HYSOCK_PEER_KNOWN,
+            peer.uid,    peer.gid,    peer.pid,
+        };
+    }
+}
+
+static inline hysock_status glue_send(hysock_producer *producer, const char *message, size_t len,
+                                      uint32_t timeout_ms, hysock_error *err) {
+    return hysock_producer_send(producer, message, len, timeout_ms, err);
+}
+
+static inline hysock_status glue_send_fds(hysock_producer *producer, const char *message,
+                                          size_t len, const int32_t *fds, size_t fd_count,
+                                          uint32_t timeout_ms, hysock_error *err) {
+    return hysock_producer_send_fds(producer, message, len, fds, fd_count, timeout_ms, err);
+}
+
+/* Messages that stand one after another; `*sent` is how many were sent. */
+static inline hysock_status glue_send_batch(hysock_producer *producer, const char *text,
+                                            const size_t *lens, size_t count, uint32_t timeout_ms,
+                                            size_t *sent, hysock_error *err) {
+    hysock_slice slices[64];
+    hysock_status status = HYSOCK_OK;
+    size_t done = 0;
+    while (done < count && status == HYSOCK_OK) {
+        size_t n = count - done < 64 ? count - done : 64, some = 0;
+        for (size_t i = 0; i < n; i++) {
+            slices[i].data = text;
+            slices[i].len = lens[done + i];
+            text += lens[done + i];
+        }
+        status = hysock_producer_send_batch(producer, slices, n, timeout_ms, &some, err);
+        done += some;
+    }
+    *sent = done;
+    return status;
+}
+
 /* An event as Go reads it: numbers stay numbers. */
 typedef struct glue_event {
     int32_t kind;
     int32_t status;
     uintptr_t userdata;
     void *handle;
+    hysock_batch *batch;
     const char *data;
     size_t len;
     int32_t fd;
@@ -252,6 +335,7 @@ static inline int32_t glue_take(hysock_queue *queue, glue_events *e) {
         e->events[i].status = e->raw[i].status;
         e->events[i].userdata = (uintptr_t)e->raw[i].userdata;
         e->events[i].handle = e->raw[i].handle;
+        e->events[i].batch = e->raw[i].batch;
         e->events[i].data = e->raw[i].data.ptr;
         e->events[i].len = e->raw[i].data.len;
         e->events[i].fd = e->raw[i].fd;

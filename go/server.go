@@ -33,15 +33,15 @@ func Listen(address string, options ...ListenOption) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{engine: engine, ended: make(chan struct{}), freed: make(chan struct{})}
-	set := settings{C.hysock_server_config_new(), C.hysock_listener_config_new()}
-	defer C.hysock_server_config_free(set.server)
-	defer C.hysock_listener_config_free(set.listener)
+	config, socket := C.hysock_server_config_new(), C.hysock_listener_config_new()
+	defer C.hysock_server_config_free(config)
+	defer C.hysock_listener_config_free(socket)
 	for _, option := range options {
-		option(set)
+		option.server(config, socket)
 	}
-	C.hysock_server_config_set_queue(set.server, engine.queue)
+	C.hysock_server_config_set_queue(config, engine.queue)
 	s.id = engine.add(s)
-	if err := s.open(address, set); err != nil {
+	if err := s.open(address, config, socket); err != nil {
 		C.hysock_server_free(s.server)
 		engine.remove(s.id)
 		engine.release()
@@ -50,9 +50,9 @@ func Listen(address string, options ...ListenOption) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) open(address string, set settings) error {
+func (s *Server) open(address string, config *C.hysock_server_config, socket *C.hysock_listener_config) error {
 	var failed C.hysock_error
-	if status := C.hysock_server_new(s.engine.runtime, set.server, &s.server, &failed); status != C.HYSOCK_OK {
+	if status := C.hysock_server_new(s.engine.runtime, config, &s.server, &failed); status != C.HYSOCK_OK {
 		return failure(status, &failed)
 	}
 	if status := C.glue_add_route(s.server, s.id, &failed); status != C.HYSOCK_OK {
@@ -60,7 +60,7 @@ func (s *Server) open(address string, set settings) error {
 	}
 	text := C.CString(address)
 	defer C.free(unsafe.Pointer(text))
-	status := C.hysock_server_add_listener(s.server, text, C.size_t(len(address)), set.listener, &failed)
+	status := C.hysock_server_add_listener(s.server, text, C.size_t(len(address)), socket, &failed)
 	return failure(status, &failed)
 }
 
