@@ -45,44 +45,51 @@ pub fn send_many(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> rustix::io::Resu
     if let [one] = pieces {
         return stream::send(fd, std::slice::from_ref(one)).map(|_| 1);
     }
-    // SAFETY: all zeroes are a valid mmsghdr: no name, no control, no flags.
-    let mut headers: [libc::mmsghdr; PACKETS] = unsafe { std::mem::zeroed() };
+    stream::again(|| sendmmsg(fd, pieces, libc::MSG_DONTWAIT))
+}
+
+fn sendmmsg(
+    fd: BorrowedFd<'_>,
+    pieces: &[IoSlice<'_>],
+    flags: libc::c_int,
+) -> rustix::io::Result<usize> {
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; PACKETS];
     let count = pieces.len().min(PACKETS);
-    for (header, piece) in headers.iter_mut().zip(pieces) {
+    for (header, piece) in headers.iter_mut().zip(&pieces[..count]) {
+        // SAFETY: all zeroes are a valid mmsghdr: no name, no control, no flags.
+        let header = header.write(unsafe { std::mem::zeroed() });
         // An IoSlice is an iovec (std guarantees it); the kernel only reads through it.
         header.msg_hdr.msg_iov = std::ptr::from_ref(piece).cast_mut().cast();
         header.msg_hdr.msg_iovlen = 1;
     }
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    stream::again(|| {
-        // SAFETY: the first `count` headers point to one piece each, which live until the call has returned.
-        let sent = unsafe {
-            libc::sendmmsg(
-                fd.as_raw_fd(),
-                headers.as_mut_ptr(),
-                count as u32,
-                flags as _,
-            )
-        };
-        if sent < 0 {
-            Err(last_error())
-        } else {
-            Ok(sent as usize)
-        }
-    })
+    // SAFETY: the first `count` headers are initialised and point to one piece each, which live until the
+    // call has returned.
+    let sent = unsafe {
+        libc::sendmmsg(
+            fd.as_raw_fd(),
+            headers.as_mut_ptr().cast(),
+            count as u32,
+            (flags | libc::MSG_NOSIGNAL) as _,
+        )
+    };
+    if sent < 0 {
+        Err(last_error())
+    } else {
+        Ok(sent as usize)
+    }
 }
 
-/// How long [`send_waiting`] waits for room on this socket at most; the kernel rounds it up by some
+/// How long [`send_waiting`] waits for room for each message on this socket; the kernel rounds it up by some
 /// milliseconds.
 pub fn limit_waits(fd: BorrowedFd<'_>, limit: Duration) -> rustix::io::Result<()> {
     set_socket_timeout(fd, Timeout::Send, Some(limit))
 }
 
-/// Sends one message without SIGPIPE, and waits for room in the kernel: a sender there is woken alone, and
-/// with room, where those that poll are all woken for each message that is read. AGAIN: none came in time;
-/// INTR: a signal came.
-pub fn send_waiting(fd: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<()> {
-    rustix::net::send(fd, bytes, SendFlags::NOSIGNAL).map(drop)
+/// As [`send_many`], but waits for room in the kernel: a sender there is woken alone, and with room, where
+/// those that poll are all woken for each message that is read. AGAIN: none came in time for the first; INTR: a
+/// signal came.
+pub fn send_waiting(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    sendmmsg(fd, pieces, 0)
 }
 
 /// Waits until a message may fit, or a signal comes. The kernel counts whole messages, so one may still not.

@@ -2,16 +2,21 @@
 //! a thread that waits in a send is woken by the receiver with room for its message. For sockets that keep
 //! messages apart: their queue in the kernel is ten messages, so whoever polls them is woken all the time.
 
+use super::outbox::Outbox;
 use super::send::LOOK;
 use super::{Producer, State};
 use crate::socket::packet;
 use rustix::io::Errno;
-use std::os::fd::AsFd;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// With less time left than this, a wait must end more exactly than the kernel's own limit does.
-const SHORT: Duration = Duration::from_millis(30);
+/// Messages that one call waits for: each of them for [`LOOK`] and what the kernel adds to it.
+const TOGETHER: usize = 8;
+const EACH: Duration = Duration::from_millis(30);
+/// Bytes of them that are worth a copy, beside the first message's.
+const COPIED: usize = 16 * 1024;
 
 impl Producer {
     pub(super) fn may_help(&self, state: &State) -> bool {
@@ -29,9 +34,9 @@ impl Producer {
         left: Duration,
     ) -> MutexGuard<'a, State> {
         let begin = Instant::now();
-        let mut first = Vec::new();
+        let mut copy = Copy::default();
         // There is no other connection before the end of this.
-        let exact = left < SHORT || !state.limits_waits();
+        let exact = !state.limits_waits();
         loop {
             let passed = begin.elapsed();
             let has_room = state.outbox.cost() + cost <= self.config.max_queue;
@@ -39,10 +44,12 @@ impl Producer {
             if enough || passed >= left || state.end.is_some() || !self.may_help(&state) {
                 break;
             }
-            state = self.send_first(state, &mut first, left - passed, exact);
-            // After one that had to wait there is often room for some more.
-            if state.may_write() {
-                self.write_once(&mut state);
+            let left = left - passed;
+            let together = (left.as_millis() / EACH.as_millis()).min(TOGETHER as u128) as usize;
+            if exact || together == 0 {
+                state = self.wait_exactly(state, left.min(LOOK));
+            } else {
+                state = self.send_first(state, &mut copy, together);
             }
             self.tell_progress(&state);
         }
@@ -52,41 +59,62 @@ impl Producer {
         state
     }
 
-    /// Sends the first message that waits, with the lock let go meanwhile; `first` is space for it.
-    fn send_first<'a>(
+    /// Lets go of the lock while `wait` runs on the connection; nobody else writes meanwhile. Says also whether
+    /// the connection is still the same.
+    fn unlocked<'a, R>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        first: &mut Vec<u8>,
-        left: Duration,
-        exact: bool,
-    ) -> MutexGuard<'a, State> {
-        let (Some(link), Some((bytes, _))) = (state.link.clone(), state.outbox.first()) else {
-            return state;
-        };
-        first.clear();
-        first.extend_from_slice(bytes);
+        wait: impl FnOnce(BorrowedFd<'_>) -> R,
+    ) -> Option<(MutexGuard<'a, State>, R, bool)> {
+        let link = state.link.clone()?;
         state.helped = true;
         drop(state);
-        let sent = if exact || left < SHORT {
-            packet::wait_for_room(link.as_fd(), left.min(LOOK));
-            Err(Errno::AGAIN)
-        } else {
-            packet::send_waiting(link.as_fd(), first)
-        };
+        let result = wait(link.as_fd());
         let mut state = self.state();
         state.helped = false;
         let same = state
             .link
             .as_ref()
             .is_some_and(|now| Arc::ptr_eq(now, &link));
+        Some((state, result, same))
+    }
+
+    /// Waits for room, and writes what fits.
+    fn wait_exactly<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        limit: Duration,
+    ) -> MutexGuard<'a, State> {
+        let wait = |link: BorrowedFd<'_>| packet::wait_for_room(link, limit);
+        let Some((mut state, (), _)) = self.unlocked(state, wait) else {
+            return self.state();
+        };
+        if state.may_write() {
+            self.write_once(&mut state);
+        }
+        state
+    }
+
+    /// Sends the first messages that wait, some of them, with waiting.
+    fn send_first<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        copy: &mut Copy,
+        most: usize,
+    ) -> MutexGuard<'a, State> {
+        copy.fill(&state.outbox, most);
+        let send = |link: BorrowedFd<'_>| copy.send(link);
+        let Some((mut state, sent, same)) = self.unlocked(state, send) else {
+            return self.state();
+        };
         match sent {
-            Ok(()) => {
-                state.outbox.advance_by(1);
-                state.wrote(1);
+            Ok(count) => {
+                state.outbox.advance_by(count);
+                state.wrote(count as u64);
                 // It broke in the same moment.
                 if !same {
-                    state.taken -= 1;
-                    state.counts.in_doubt += 1;
+                    state.taken -= count as u64;
+                    state.counts.in_doubt += count as u64;
                 }
             }
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::INTR) => {}
@@ -94,6 +122,40 @@ impl Producer {
             Err(_) => {}
         }
         state
+    }
+}
+
+/// Some messages of the queue, which may move while they are sent.
+#[derive(Default)]
+struct Copy {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Copy {
+    /// The first messages: one at least, `most` at most, none with descriptors.
+    fn fill(&mut self, outbox: &Outbox, most: usize) {
+        self.bytes.clear();
+        self.ends.clear();
+        let mut pieces = [IoSlice::new(&[]); TOGETHER];
+        let count = outbox.many(&mut pieces[..most]);
+        for piece in &pieces[..count] {
+            if !self.ends.is_empty() && self.bytes.len() + piece.len() > COPIED {
+                break;
+            }
+            self.bytes.extend_from_slice(piece);
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    fn send(&self, link: BorrowedFd<'_>) -> rustix::io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); TOGETHER];
+        let mut start = 0;
+        for (piece, &end) in pieces.iter_mut().zip(&self.ends) {
+            *piece = IoSlice::new(&self.bytes[start..end]);
+            start = end;
+        }
+        packet::send_waiting(link, &pieces[..self.ends.len()])
     }
 }
 
