@@ -1,5 +1,6 @@
-// Package hysock is HTTP/1.1 over Unix domain sockets through libhysock: a [Client] that is an
-// http.RoundTripper, and a [Server] that serves an http.Handler.
+// Package hysock is HTTP/1.1 and messages over Unix domain sockets through libhysock: a [Client] that is an
+// http.RoundTripper, a [Server] that serves an http.Handler, a [Receiver] of the messages of many programs, and
+// a [Producer] of them.
 //
 //	server, err := hysock.Listen("/run/app/control.sock", hysock.Mode(0o660))
 //	if err != nil {
@@ -20,8 +21,10 @@
 // batches and sleeps in Go's own poller meanwhile. A goroutine that waits for a request, an answer or a
 // piece of a body is not blocked in C, so it costs no thread.
 //
-// All clients and servers of a process share these; they end with the last one that is closed. A process
-// must not fork without exec, as always in Go.
+// [Producer.Send] with a full queue, Flush and Shutdown do wait in C, each on a thread for the time.
+//
+// All clients, servers, receivers and producers of a process share these; they end with the last one that is
+// closed. A process must not fork without exec, as always in Go.
 //
 // # Building
 //

@@ -35,7 +35,8 @@ def test_format_and_vet(go):
 
 def test_package_with_race_detector(go):
     out = go("go", "test", "-race", "-vet=off", "-count=1", "-timeout=300s", "-v", ".")
-    for name in ("TestStorm", "TestReverseProxy", "TestUpgradeThroughReverseProxy", "Example"):
+    for name in ("TestStorm", "TestReverseProxy", "TestUpgradeThroughReverseProxy", "Example", "ExampleReceiver",
+                 "TestProducersWaitForASlowReceiver"):
         assert f"--- PASS: {name} (" in out, out
     assert "--- SKIP" not in out
 
