@@ -104,6 +104,8 @@ pub const HEADERS_MAX: usize = 100;
 pub const TARGET_MAX: usize = 8 * 1024;
 /// Most bytes that one read from a socket takes.
 pub const READ_MAX: usize = 64 * 1024;
+/// Most bytes that one read takes of an answer's body of known length.
+pub const BODY_READ: usize = 256 * 1024;
 /// Beside a head, what may come of an answer before the next head or piece of its body.
 pub const USELESS_MAX: u64 = 256 * KIB;
 /// Bodies beyond this are sent from where they are, not copied behind their head.

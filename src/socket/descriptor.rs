@@ -5,9 +5,9 @@ use super::sys;
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendFlags};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -112,7 +112,25 @@ impl Descriptor {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 super::stream::again(|| rustix::net::send(&self.fd, bytes, flags))
             }
-            Kind::Other => sys::without_sigpipe(|| self.write_pipe(bytes)),
+            Kind::Other => sys::without_sigpipe(|| {
+                let written = self.write_at_once(bytes);
+                written.unwrap_or_else(|| self.write_pipe(bytes))
+            }),
+        }
+    }
+
+    /// As much as it takes without waiting, pwritev2(2); `None` where it cannot say that, as terminals cannot.
+    fn write_at_once(&self, bytes: &[u8]) -> Option<rustix::io::Result<usize>> {
+        // Where the file stands, as write(2).
+        const HERE: u64 = u64::MAX;
+        let bytes = [IoSlice::new(bytes)];
+        let flags = ReadWriteFlags::NOWAIT;
+        match super::stream::again(|| rustix::io::pwritev2(&self.fd, &bytes, HERE, flags)) {
+            Ok(n) => Some(Ok(n)),
+            Err(error @ (Errno::AGAIN | Errno::PIPE | Errno::NOSPC | Errno::IO)) => {
+                Some(Err(error))
+            }
+            Err(_) => None,
         }
     }
 
@@ -191,6 +209,10 @@ mod tests {
                 Err(error) => break assert_eq!(error, Errno::AGAIN),
             }
         }
+        // What room is left is less than what is never torn apart, pipe(7).
+        while let Ok(n) = to.write_pipe(&[7; 10_000]) {
+            all += n;
+        }
         assert!(all > PIPE_PIECE);
         let mut taken = 0;
         while taken < all {
@@ -198,6 +220,20 @@ mod tests {
         }
         drop((to, write));
         assert!(from.read(None, 10).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_cannot_say_how_much_it_takes_is_asked_piece_by_piece() {
+        let (read, write) = std::io::pipe().unwrap();
+        let to = Descriptor::copy(write.as_fd(), false).unwrap();
+        let from = Descriptor::copy(read.as_fd(), true).unwrap();
+        assert_eq!(to.write_pipe(&[7; 10_000]).unwrap(), 10_000);
+        assert_eq!(to.write(&[8; 10_000]).unwrap(), 10_000);
+        let mut all = Vec::new();
+        while let Ok(piece) = from.read(None, 3000) {
+            all.extend_from_slice(&piece);
+        }
+        assert_eq!(all, [[7; 10_000], [8; 10_000]].concat());
     }
 
     #[test]

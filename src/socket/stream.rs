@@ -38,7 +38,7 @@ pub struct Meter {
 
 /// What a client's HTTP runs on.
 pub trait Transport {
-    /// Appends what has come to `into`, which has room: at most `most` bytes and [`READ_MAX`]; 0 at the end.
+    /// Appends what has come to `into`, which has room for `most` bytes; 0 at the end.
     fn poll_receive(
         &self,
         cx: &mut Context<'_>,
@@ -127,7 +127,7 @@ fn fill(
     Ok((n, n == len))
 }
 
-/// Lets `receive` append to `into`, at most `most` bytes and [`READ_MAX`].
+/// Lets `receive` append to `into`, at most `most` bytes.
 fn append(
     into: &mut impl BufMut,
     most: usize,
@@ -137,7 +137,7 @@ fn append(
     // SAFETY: the bytes are only handed to `recv`, which initialises what it fills and never
     // un-initialises any.
     let space = unsafe { space.as_uninit_slice_mut() };
-    let len = space.len().min(most).min(READ_MAX);
+    let len = space.len().min(most);
     let n = receive(&mut space[..len])?;
     // SAFETY: `recv` has just initialised the first `n` bytes.
     unsafe { into.advance_mut(n) };

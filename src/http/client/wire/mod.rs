@@ -11,7 +11,7 @@ pub use head::{Head, says_close};
 
 use super::outgoing::Stream;
 use crate::http::body::{Gather, TooLarge};
-use crate::limits::READ_MAX;
+use crate::limits::{BODY_READ, READ_MAX};
 use crate::socket::stream::Transport;
 use bytes::{Buf, Bytes, BytesMut};
 use down::{Chunk, Down, Step};
@@ -265,7 +265,7 @@ impl<IO: Transport> Wire<IO> {
             return Poll::Ready(Err(error));
         }
         let (room, most) = into
-            .room(left.min(READ_MAX))
+            .room(left.min(BODY_READ))
             .map_err(|TooLarge| Broken::BodyTooLarge)?;
         let n = ready!(self.io.poll_receive(cx, room, most)).map_err(Broken::Io)?;
         if n == 0 {
@@ -280,8 +280,11 @@ impl<IO: Transport> Wire<IO> {
         if let Poll::Ready(Err(error)) = self.poll_up(cx) {
             return Poll::Ready(Err(error));
         }
-        let most = self.down.left().unwrap_or(READ_MAX);
-        Poll::Ready(match ready!(self.poll_input(cx, most.min(READ_MAX)))? {
+        let most = self
+            .down
+            .left()
+            .map_or(READ_MAX, |left| left.min(BODY_READ));
+        Poll::Ready(match ready!(self.poll_input(cx, most))? {
             0 => self.down.end(),
             _ => Ok(()),
         })
