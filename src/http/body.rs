@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 /// First reservation for a body of announced length; more grows as bytes arrive.
 const FIRST: u64 = 64 * 1024;
-/// Room for a body of announced length grows to at most so many times what has come.
+/// Room for a body of announced length grows to at most so many times what has come and is read next.
 const TRUST: usize = 16;
 /// Memory up to this is kept for the next body.
 const ROOM: usize = 4 * 1024;
@@ -117,7 +117,7 @@ impl Gather {
         }
         let needed = self.bytes.len() + more + 1;
         if needed > self.bytes.capacity() && needed <= self.announced {
-            let room = (self.announced + 1).min(needed * TRUST);
+            let room = self.announced.saturating_add(1).min(needed * TRUST);
             self.bytes.reserve_exact(room - self.bytes.len());
         }
         Ok(())

@@ -48,6 +48,9 @@ pub trait Transport {
 
     /// Sends as much as there is room for.
     fn poll_send(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Whether something has come that was not received yet.
+    fn has_unread(&self) -> bool;
 }
 
 /// `recv` into uninitialised memory; EINTR is tried again.

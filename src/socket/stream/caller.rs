@@ -337,4 +337,8 @@ impl Transport for CallerStream {
             Err(error) => Poll::Ready(Err(error.into())),
         }
     }
+
+    fn has_unread(&self) -> bool {
+        self.0.has_unread()
+    }
 }

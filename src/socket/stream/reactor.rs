@@ -358,6 +358,10 @@ impl Transport for ClientStream {
     fn poll_send(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_send(cx, bufs)
     }
+
+    fn has_unread(&self) -> bool {
+        self.has_unread()
+    }
 }
 
 impl<P: Deref<Target = Reactor>> AsFd for ReactorStream<P> {

@@ -149,7 +149,13 @@ fn size(input: &mut BytesMut) -> Result<Option<u64>, Broken> {
     let parsed = first
         .is_ascii_hexdigit()
         .then(|| httparse::parse_chunk_size(input));
+    let line = match parsed {
+        Some(Ok(Status::Complete((len, _)))) => &input[..len - 2],
+        _ => &input[..],
+    };
     match parsed {
+        // An extension has none either: what it hides may be a chunk to others.
+        Some(Ok(_)) if line.contains(&b'\n') => Err(Broken::Body("a chunk's size has a bare LF")),
         Some(Ok(Status::Complete((len, size)))) => {
             input.advance(len);
             Ok(Some(size))
@@ -262,6 +268,8 @@ mod tests {
             "-5\r\n",
             "0x5\r\n",
             "5\nhello",
+            "5;a\nhello\r\n0\r\n\r\n",
+            "5;a\n",
             "5\r\nhello!\r\n0\r\n\r\n",
             "11111111111111111\r\n",
             "0\r\na b: c\r\n\r\n",

@@ -5,6 +5,8 @@
 
 mod down;
 mod head;
+#[cfg(test)]
+mod tests;
 mod up;
 
 pub use head::{Head, says_close};
@@ -27,6 +29,8 @@ const ROOM: usize = 8 * 1024;
 const LEAST: usize = 2 * 1024;
 /// As much of a body is read to where it is collected.
 const BULK: usize = 16 * 1024;
+/// The beginning of a head, which tells whether it is one: `HTTP/1.1 200`.
+const STATUS: usize = 12;
 
 /// One connection's HTTP.
 pub struct Wire<IO> {
@@ -34,6 +38,10 @@ pub struct Wire<IO> {
     up: Up,
     /// What has come and was not used yet.
     input: BytesMut,
+    /// The memory of the input is more than a connection that rests is to have.
+    is_large: bool,
+    /// The last read found as much as it had room for: there may be more.
+    was_full: bool,
     down: Down,
     max_head: usize,
     /// So much of the input holds no end of a head.
@@ -98,6 +106,8 @@ impl<IO: Transport> Wire<IO> {
             io,
             up: Up::default(),
             input: BytesMut::new(),
+            is_large: false,
+            was_full: false,
             down: Down::Over,
             max_head,
             searched: 0,
@@ -133,10 +143,15 @@ impl<IO: Transport> Wire<IO> {
     /// Whether another request may follow; what is large is let go of then.
     pub fn rest(&mut self) -> bool {
         let rests = self.lasts && self.is_over() && self.up.is_over() && self.input.is_empty();
-        if rests && self.input.capacity() > 2 * ROOM {
+        // What follows an answer that is longer than it says is no answer to the next request.
+        if !rests || (self.was_full && self.io.has_unread()) {
+            return false;
+        }
+        if std::mem::take(&mut self.is_large) {
             self.input = BytesMut::new();
         }
-        rests
+        self.up.rest();
+        true
     }
 
     /// What came behind the head; the connection is no longer HTTP's.
@@ -172,12 +187,16 @@ impl<IO: Transport> Wire<IO> {
     }
 
     fn find_head(&mut self) -> Result<Option<usize>, Broken> {
+        if self.searched == 0 {
+            let empty = head::empty(&self.input);
+            self.input.advance(empty);
+        }
         let found = head::end(&self.input, self.searched);
         if found.unwrap_or(self.input.len()) > self.max_head {
             return Err(Broken::HeadTooLarge);
         }
         if found.is_none() && !self.input.is_empty() {
-            if self.searched == 0 {
+            if self.searched < STATUS {
                 // What is no HTTP at all may never have an end.
                 head::check(&self.input)?;
             }
@@ -202,7 +221,10 @@ impl<IO: Transport> Wire<IO> {
         self.down = match length {
             Some(length) => Down::length(length),
             None if framing.is_chunked => Down::Chunked(Chunk::Size),
-            None => Down::Rest,
+            None => {
+                self.lasts = false;
+                Down::Rest
+            }
         };
         Ok(Begun { head, length })
     }
@@ -271,6 +293,7 @@ impl<IO: Transport> Wire<IO> {
         if n == 0 {
             return Poll::Ready(Err(Broken::Ended));
         }
+        self.was_full = n == most;
         self.down.took(n);
         Poll::Ready(Ok(Gathered::Data(n)))
     }
@@ -295,10 +318,13 @@ impl<IO: Transport> Wire<IO> {
         let least = least.max(LEAST);
         if self.input.capacity() - self.input.len() < least {
             self.input.reserve(least.max(ROOM));
+            self.is_large |= self.input.capacity() > 2 * ROOM;
         }
-        let most = self.input.capacity() - self.input.len();
-        self.io
-            .poll_receive(cx, &mut self.input, most)
-            .map_err(Broken::Io)
+        // The input may have grown for a long head.
+        let most = (self.input.capacity() - self.input.len()).min(BODY_READ);
+        let received = self.io.poll_receive(cx, &mut self.input, most);
+        let n = ready!(received).map_err(Broken::Io)?;
+        self.was_full = n == most;
+        Poll::Ready(Ok(n))
     }
 }

@@ -29,7 +29,7 @@ impl Up {
     pub fn start(&mut self) -> &mut Vec<u8> {
         self.head.clear();
         self.at = 0;
-        self.piece.clear();
+        self.piece = Bytes::new();
         self.tail = b"";
         self.body = None;
         &mut self.head
@@ -44,6 +44,13 @@ impl Up {
                 self.is_chunked = body.length().is_none();
                 self.body = Some(body);
             }
+        }
+    }
+
+    /// Lets go of a large head's memory.
+    pub fn rest(&mut self) {
+        if self.head.capacity() > super::ROOM {
+            self.head = Vec::new();
         }
     }
 
@@ -95,7 +102,12 @@ impl Up {
             part
         };
         self.at += part(self.head.len() - self.at);
-        self.piece.advance(part(self.piece.len()));
+        match part(self.piece.len()) {
+            0 => {}
+            // Not only advanced: the body would stay in memory as long as the connection rests.
+            all if all == self.piece.len() => self.piece = Bytes::new(),
+            some => self.piece.advance(some),
+        }
         self.tail = &self.tail[part(self.tail.len())..];
         if self.at == self.head.len() {
             self.head.clear();
