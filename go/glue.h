@@ -257,7 +257,8 @@ static inline size_t glue_batch_size(const hysock_batch *batch, size_t *bytes) {
     return count;
 }
 
-/* All of a batch: the bytes one after another. Who sent a message is asked when it is another one. */
+/* All of a batch: the bytes one after another. Who sent a message is asked when it is another one.
+ */
 static inline void glue_batch_copy(const hysock_batch *batch, char *bytes, glue_message *out) {
     size_t count;
     hysock_peer peer = {.state = HYSOCK_PEER_GONE};
