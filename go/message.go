@@ -50,6 +50,7 @@ const (
 	GoneTimedOut  Gone = C.HYSOCK_GONE_TIMED_OUT // a message under way stood still
 	GoneShutDown  Gone = C.HYSOCK_GONE_SHUT_DOWN // the receiver has ended
 	GoneError     Gone = C.HYSOCK_GONE_ERROR
+	GoneRejected  Gone = C.HYSOCK_GONE_REJECTED // it was not let in: there was no Connected
 )
 
 // messagesOf copies a batch and frees it: Go's memory needs no end, and the receiver may go on reading.

@@ -4226,6 +4226,9 @@ hysock_status hysock_receiver_start(hysock_receiver *receiver, hysock_error *err
  * It must be a bound Unix socket of the type that the receiver's framing needs, and listen if that type
  * does. The rest is as in hysock_server_add_listener_fd().
  *
+ * To scale over more threads, give copies (dup(2)) of one listening socket to several receivers: each connection
+ * goes to one of them, and their callbacks run in parallel.
+ *
  * Thread: any.
  * Owns: `fd` is consumed, also when this fails.
  * Errors: as hysock_server_add_listener_fd().
@@ -4311,6 +4314,12 @@ int32_t hysock_receiver_add_activated(hysock_receiver *receiver,
 
 /** The connection failed. */
 #define HYSOCK_GONE_ERROR 6
+
+/**
+ * An allow rule, or the share of its user, did not let it in: it was never connected. Only told as long as the
+ * budget is not used up; counted always.
+ */
+#define HYSOCK_GONE_REJECTED 7
 
 /** One message. Its data are good until its batch ends. */
 typedef struct hysock_message {

@@ -32,6 +32,7 @@ enum class gone_reason : std::uint64_t {
     timed_out = HYSOCK_GONE_TIMED_OUT,
     shut_down = HYSOCK_GONE_SHUT_DOWN,
     error = HYSOCK_GONE_ERROR,
+    rejected = HYSOCK_GONE_REJECTED,
 };
 
 /// The bytes of a message, good until its batch ends.

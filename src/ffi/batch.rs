@@ -63,6 +63,9 @@ pub const HYSOCK_GONE_TIMED_OUT: i32 = 4;
 pub const HYSOCK_GONE_SHUT_DOWN: i32 = 5;
 /// The connection failed.
 pub const HYSOCK_GONE_ERROR: i32 = 6;
+/// An allow rule, or the share of its user, did not let it in: it was never connected. Only told as long as the
+/// budget is not used up; counted always.
+pub const HYSOCK_GONE_REJECTED: i32 = 7;
 
 /// One message. Its data are good until its batch ends.
 #[repr(C)]

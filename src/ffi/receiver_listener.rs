@@ -16,6 +16,9 @@ use std::ffi::c_char;
 /// It must be a bound Unix socket of the type that the receiver's framing needs, and listen if that type
 /// does. The rest is as in hysock_server_add_listener_fd().
 ///
+/// To scale over more threads, give copies (dup(2)) of one listening socket to several receivers: each connection
+/// goes to one of them, and their callbacks run in parallel.
+///
 /// Thread: any.
 /// Owns: `fd` is consumed, also when this fails.
 /// Errors: as hysock_server_add_listener_fd().

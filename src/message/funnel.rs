@@ -110,6 +110,11 @@ impl Funnel {
         }
     }
 
+    /// Whether the budget is not used up.
+    pub fn has_room(&self) -> bool {
+        self.state().held < self.budget.bytes
+    }
+
     /// Takes what waits, up to `max` messages.
     pub fn take(self: &Arc<Self>, max: usize) -> Option<Batch> {
         let mut state = self.state();

@@ -52,4 +52,6 @@ pub enum Reason {
     ShutDown = 5,
     /// The connection failed.
     Error = 6,
+    /// It was not let in: there was no connected.
+    Rejected = 7,
 }

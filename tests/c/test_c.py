@@ -47,6 +47,8 @@ PROGRAMS = {
     "test_send_file": [(d,) for d in DELIVERIES],
     "test_upgrade": [(d,) for d in DELIVERIES],
     "test_messages": [(d,) for d in DELIVERIES],
+    "test_message_pull": [()],
+    "test_message_fds": [()],
     "test_fork": [()],
     "test_prefork": [()],
     "test_signals": [()],

@@ -12,6 +12,7 @@ import time
 import pytest
 from conftest import DEADLINE, example, run, tool, wait_until
 from datadog.dogstatsd.base import DogStatsd
+from httpd import as_nobody
 from producers import (  # noqa: F401
     REPORT,
     frame,
@@ -252,7 +253,25 @@ def test_a_path_that_is_something_else(daemon, sockdir):
     # Another type of socket, alive: its own error, and no retry.
     with listen(sockdir / "d", socket.SOCK_DGRAM):
         done = run(example("producer"), sockdir / "d", "x")
-        assert done.returncode == 1 and "type" in done.stderr or "datagram" in done.stderr
+        assert done.returncode == 1 and "datagram" in done.stderr, done.stderr
+        done = run(example("receiver"), sockdir / "d")
+        assert done.returncode == 1 and "in use" in done.stderr, done.stderr
+
+
+def test_a_receiver_that_may_not_be_reached(receive, sockdir):
+    receiver = receive("--quiet")
+    sockdir.chmod(0o755)  # the folder is open, the socket is 0600
+    done = run(*as_nobody(), example("producer"), sockdir / "r", "x")
+    assert done.returncode == 1 and "ermission" in done.stderr, done.stderr
+    assert summary(receiver)[0] == 0
+
+
+def test_nc_and_socat_send_datagrams(receive, sockdir):
+    receiver = receive("--framing", "dgram")
+    run(tool("nc"), "-u", "-U", "-w", "1", sockdir / "r", input="by nc\n")
+    done = run(tool("socat"), "-u", "-", f"UNIX-SENDTO:{sockdir}/r", input="by socat\n")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in lines(receiver, 3) if line] == ["by nc", "by socat"]
 
 
 def test_a_stopped_consumer_holds_memory_flat_and_loses_nothing(receive, sockdir):

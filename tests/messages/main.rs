@@ -1,5 +1,6 @@
 //! Receiver and producer together, through the safe core.
 
+mod bad_input;
 mod datagrams;
 mod descriptors;
 mod ends;

@@ -258,3 +258,47 @@ fn a_lost_socket_file_is_noticed() {
     }
     end(&runtime);
 }
+
+#[test]
+fn several_receivers_share_one_socket() {
+    let runtime = runtime();
+    let folder = Folder::new();
+    let listener = std::os::unix::net::UnixListener::bind(folder.path()).unwrap();
+    let receivers: Vec<_> = (0..2)
+        .map(|_| {
+            let config = receiver::Config {
+                max_connections: 4,
+                ..receiver::Config::default()
+            };
+            let receiver = Receiver::new(&runtime, &config).unwrap();
+            let copy = listener.try_clone().unwrap();
+            receiver
+                .add_listener_fd(copy.into(), Adopt::Keep, &ListenerOptions::default())
+                .unwrap();
+            receiver.start().unwrap();
+            receiver
+        })
+        .collect();
+    let mut streams: Vec<_> = (0..8)
+        .map(|_| UnixStream::connect(folder.path()).unwrap())
+        .collect();
+    for n in 0..100u8 {
+        for (id, stream) in streams.iter_mut().enumerate() {
+            stream.write_all(&[0, 0, 0, 2, id as u8, n]).unwrap();
+        }
+    }
+    let mut ids = Vec::new();
+    for receiver in &receivers {
+        let mut next = std::collections::HashMap::<u8, u8>::new();
+        for (data, ..) in pull(receiver, 400) {
+            let number = next.entry(data[0]).or_default();
+            assert_eq!(data[1], *number);
+            *number += 1;
+        }
+        assert_eq!(next.len(), 4);
+        ids.extend(next.into_keys());
+    }
+    ids.sort_unstable();
+    assert_eq!(ids, (0..8).collect::<Vec<_>>());
+    end(&runtime);
+}

@@ -3,8 +3,8 @@
 use super::connection::{self, Connection};
 use super::{Hold, Receiver, datagrams};
 use crate::limits::{ACCEPT_BATCH, ACCEPT_PAUSE_MIN, UNLIMITED};
-use crate::message::Source;
 use crate::message::funnel::Reserved;
+use crate::message::{Reason, Source, flags};
 use crate::runtime::io_thread::{IoThread, Post};
 use crate::runtime::{Level, Pause, context};
 use crate::socket::Kind;
@@ -305,12 +305,12 @@ fn share_out(receiver: &Arc<Receiver>, listener: &Listener, fd: OwnedFd) {
     let record = Record::new(&fd);
     if !listener.allow().admits(&record) {
         receiver.counters.forbidden.fetch_add(1, Ordering::Relaxed);
-        return;
+        return reject(receiver, record);
     }
     let most = receiver.config.max_connections_per_uid;
     let Some(user) = receiver.users.join(&record, most) else {
         receiver.counters.overload.fetch_add(1, Ordering::Relaxed);
-        return;
+        return reject(receiver, record);
     };
     let id = receiver.next_id.fetch_add(1, Ordering::Relaxed);
     let counted = Counted::new(receiver, user);
@@ -326,6 +326,19 @@ fn share_out(receiver: &Arc<Receiver>, listener: &Listener, fd: OwnedFd) {
         add();
     } else {
         thread.post(Post::Run(Box::new(add)));
+    }
+}
+
+/// Tells of a producer that was not let in. Whoever may not come must not fill the memory either: only as long
+/// as there is room.
+fn reject(receiver: &Receiver, record: Record) {
+    if receiver.config.events && receiver.funnel.has_room() {
+        let id = receiver.next_id.fetch_add(1, Ordering::Relaxed);
+        let source = Source::new(id, record);
+        let reserved = receiver.funnel.reserve_event();
+        reserved.append(&source, |appending| {
+            appending.event(flags::DISCONNECTED, Reason::Rejected as u64, &[]);
+        });
     }
 }
 
