@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
 DEADLINE = 120.0  # seconds, for whatever should end by itself
+LATENCIES = ("p50_us", "p99_us", "p999_us")
 
 NGINX = """
 daemon off; master_process off; worker_processes 1; pid {D}/pid; error_log {D}/error.log;
@@ -200,6 +201,7 @@ def calls(server, command, n, core):
     argv = lambda count: [str(word).format(S=server.path, N=count, B=BIN) for word in shlex.split(command)]
     short, long = run_client(argv(few), core), run_client(argv(n), core)
     each = {key: (long[key] - short[key]) / (n - few) * 1e6 for key in ("user", "system", "wall")}
+    latencies = re.search(r"^latency (\S+) (\S+) (\S+)$", long["out"], re.M)
     return {
         "cpu_us": each["user"] + each["system"],
         "user_us": each["user"],
@@ -207,7 +209,7 @@ def calls(server, command, n, core):
         "per_s": 1e6 / each["wall"],
         "wall_us": each["wall"],
         "peak_kb": long["peak_kb"],
-    }
+    } | dict(zip(LATENCIES, map(float, latencies.groups() if latencies else ())))
 
 
 def download(server, command, size, core):
@@ -276,7 +278,7 @@ def messages(program, kind, batch, total, producers=4, gap_ns=0, idle=0):
     seconds, user, system, peak, *latencies = [float(word) for word in out.split()]
     result = {"per_s": total / seconds, "cpu_us": (user + system) / total * 1e6, "user_us": user / total * 1e6,
               "system_us": system / total * 1e6, "peak_kb": peak}
-    return result | dict(zip(("p50_us", "p99_us", "p999_us"), latencies))
+    return result | dict(zip(LATENCIES, latencies))
 
 
 def expect(child, line):

@@ -57,7 +57,7 @@ def all_bars(scenarios):
     for scenario in scenarios.values():
         for bar in scenario["bars"]:
             what = f"{bar['of']} / {bar['than']}" if bar["than"] else f"{bar['of']}, {scenario['unit']}"
-            show = (lambda value: f"{value:.2f}") if bar["than"] else number
+            show = (lambda value: f"{value:.3f}".rstrip("0").rstrip(".")) if bar["than"] else number
             lines.append(f"| {scenario['title']} | {what} | {show(bar['value'])} | "
                          f"{'at least' if bar['at_least'] else 'at most'} {show(bar['limit'])} | "
                          f"{'met' if bar['met'] else '**missed**'} |")

@@ -1,6 +1,6 @@
 """The servers' scenarios: each under the load generator, on a core of its own."""
 
-from measure import BIN, Server, carried, h2load, load
+from measure import BIN, LATENCIES, Server, carried, h2load, load
 from scenario import Bar, Scenario
 
 SERVERS = {
@@ -25,7 +25,6 @@ INLINE = ["hysock", "raw epoll", "nginx", "plain hyper"]
 EVERYBODY = INLINE + ["h2o", "libmicrohttpd", "libevent", "libwebsockets", "Go"]
 READERS = ["hysock", "raw epoll", "plain hyper", "libmicrohttpd", "libevent", "Go"]
 SPIN = "--spin --requests 50000"
-LATENCIES = ("p50_us", "p99_us", "p999_us")
 FILE_BYTES = 1 << 30
 
 

@@ -1,9 +1,8 @@
-/* The limit of a blocking client: calls SOCKET N, one send and one recv each, nothing checked but
-   the length; download SOCKET TARGET when N is a target, recv into one buffer to the end. */
+/* The limit of a blocking client: calls SOCKET N [latency], one send and one recv each,
+   nothing checked but the length; download SOCKET TARGET when N is a target, recv into one buffer
+   to the end. */
 #define _GNU_SOURCE
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "laps.h"
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -45,14 +44,19 @@ int main(int argc, char **argv) {
     if (argv[2][0] == '/')
         return download(fd, argv[2]);
     long n = atol(argv[2]);
+    int timed = laps_wanted(argc, argv);
     for (long i = 0; i < n; i++) {
+        uint64_t begin = timed ? now_ns() : 0;
         if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) < 0)
             return perror("send"), 1;
         ssize_t got = recv(fd, answer, sizeof answer, 0);
         if (got <= 0 || (want && got != want))
             return perror("recv"), 1;
         want = got;
+        if (timed)
+            histogram_add(&laps, now_ns() - begin);
     }
     printf("%ld answers, 0 errors\n", n);
+    laps_print();
     return 0;
 }

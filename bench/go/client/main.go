@@ -1,4 +1,5 @@
-// calls SOCKET N C: N times GET / with C in flight through Go's net/http; download SOCKET TARGET.
+// calls SOCKET N C [latency]: N times GET / with C in flight through Go's net/http; with C 1 also how long
+// each took. download SOCKET TARGET.
 package main
 
 import (
@@ -8,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 func get(client *http.Client) bool {
@@ -56,6 +59,8 @@ func main() {
 		download(client, os.Args[2])
 		return
 	}
+	timed := len(os.Args) > 4
+	var laps []time.Duration
 	var left, errors atomic.Int64
 	left.Store(n)
 	var all sync.WaitGroup
@@ -64,13 +69,22 @@ func main() {
 		go func() {
 			defer all.Done()
 			for left.Add(-1) >= 0 {
+				begin := time.Now()
 				if !get(client) {
 					errors.Add(1)
+				}
+				if timed {
+					laps = append(laps, time.Since(begin))
 				}
 			}
 		}()
 	}
 	all.Wait()
+	if timed {
+		slices.Sort(laps)
+		us := func(part int) float64 { return float64(laps[len(laps)*part/1000].Nanoseconds()) / 1e3 }
+		fmt.Printf("latency %.2f %.2f %.2f\n", us(500), us(990), us(999))
+	}
 	fmt.Printf("%d answers, %d errors\n", n-errors.Load(), errors.Load())
 	if errors.Load() > 0 {
 		os.Exit(1)

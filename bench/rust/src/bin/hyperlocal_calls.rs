@@ -1,12 +1,13 @@
-//! calls SOCKET N C: N times GET / with C in flight through hyperlocal (hyper-util's pooled client), on one
+//! calls SOCKET N C [latency]: N times GET / with C in flight through hyperlocal (hyper-util's pooled client), on one
 //! thread. C = 1 is the blocking program: one call after the other. download SOCKET TARGET: one answer, piece by piece.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use hyperlocal::{UnixConnector, Uri};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Instant;
 
 async fn get(client: &Client<UnixConnector, Empty<Bytes>>, uri: hyper::Uri) -> bool {
     match client.get(uri).await {
@@ -40,8 +41,10 @@ fn main() {
     }
     let n: u64 = n.parse().expect("N");
     let c: u64 = args.next().expect("C").parse().expect("C");
+    let timed = args.next().is_some();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let local = tokio::task::LocalSet::new();
+    let laps = Rc::new(RefCell::new(Vec::new()));
     let errors = local.block_on(&runtime, async {
         let client: Client<UnixConnector, Empty<Bytes>> =
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(c as usize).build(UnixConnector);
@@ -50,12 +53,16 @@ fn main() {
         let tasks: Vec<_> = (0..c)
             .map(|_| {
                 let (client, uri) = (client.clone(), uri.clone());
-                let (left, errors) = (left.clone(), errors.clone());
+                let (left, errors, laps) = (left.clone(), errors.clone(), laps.clone());
                 tokio::task::spawn_local(async move {
                     while left.get() > 0 {
                         left.set(left.get() - 1);
+                        let begin = timed.then(Instant::now);
                         if !get(&client, uri.clone()).await {
                             errors.set(errors.get() + 1);
+                        }
+                        if let Some(begin) = begin {
+                            laps.borrow_mut().push(begin.elapsed());
                         }
                     }
                 })
@@ -66,6 +73,12 @@ fn main() {
         }
         errors.get()
     });
+    let mut laps = laps.take();
+    laps.sort();
+    if !laps.is_empty() {
+        let us = |part: usize| laps[laps.len() * part / 1000].as_nanos() as f64 / 1e3;
+        println!("latency {:.2} {:.2} {:.2}", us(500), us(990), us(999));
+    }
     println!("{} answers, {errors} errors", n - errors);
     std::process::exit((errors > 0) as i32);
 }
