@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
-DEADLINE = 120.0  # seconds, for whatever should end by itself
+DEADLINE = 60.0  # seconds, for whatever should end by itself
 LATENCIES = ("p50_us", "p99_us", "p999_us")
 
 NGINX = """

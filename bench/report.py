@@ -48,7 +48,7 @@ def table(scenario):
     for bar in scenario["bars"]:
         lines += ["", verdict(bar, scenario["unit"])]
     if scenario["failed"]:
-        lines += ["", f"Did not do their work three times in a row: {', '.join(scenario['failed'])}."]
+        lines += ["", f"Failed twice in a row: {', '.join(scenario['failed'])}."]
     return lines + [""]
 
 

@@ -1,6 +1,8 @@
 """make bench: every scenario, hysock and its peers in turn, several rounds; see docs/performance.md.
 
-run.py [--quick] [--rounds N] [--only NAME,...] [--list]
+run.py [--quick] [--rounds N] [--minutes M] [--only NAME,...] [--list]
+
+By default five rounds, or as many as 25 minutes have room for; --quick: three, or two minutes. --rounds N alone means N.
 
 Writes results/latest.json, results/latest.md and results/*.svg beside this file.
 """
@@ -22,7 +24,8 @@ from message_scenarios import message_scenarios
 from scenario import is_hysock, is_raw, summary
 from server_scenarios import FILE_BYTES, server_scenarios
 
-ROUNDS, QUICK_ROUNDS = 5, 3
+ROUNDS, MINUTES = 5, 25  # at most
+QUICK_ROUNDS, QUICK_MINUTES = 3, 2
 
 
 class Progress:
@@ -47,8 +50,8 @@ class Progress:
 
 
 def measured(run, name):
-    """One run. A peer that does not do its work may try twice more: ZeroMQ 4.3.4 stops now and then for good."""
-    for attempt in range(3):
+    """One run. A peer that does not do its work may try once more: ZeroMQ 4.3.4 stops now and then for good."""
+    for _ in range(2):
         try:
             return run()
         except Failed as error:
@@ -58,24 +61,32 @@ def measured(run, name):
     return None
 
 
-def measure_all(scenarios, rounds):
-    """Round by round through all participants of a scenario, every second round backwards."""
-    times = {scenario.name: min(rounds, scenario.rounds or rounds) for scenario in scenarios}
-    progress = Progress(sum(len(scenario.who) * times[scenario.name] for scenario in scenarios))
-    results = {}
-    for scenario in scenarios:
-        runs = {name: [] for name in scenario.who}
-        for number in range(times[scenario.name]):
-            names = list(scenario.who)
-            for name in names if number % 2 == 0 else reversed(names):
-                progress.show(f"{scenario.name}: {name}")
-                if runs[name] is not None:
-                    result = measured(scenario.who[name], name)
-                    runs[name] = None if result is None else [*runs[name], result]
-                progress.done += 1
-        results[scenario.name] = summary(scenario, runs)
+def measure_all(scenarios, rounds, minutes):
+    """All scenarios, then all again, every second time backwards through the participants of each. As many rounds as
+    were asked for, but none is begun that would not end in time. Returns how many it were, too."""
+    steps = [sum(len(s.who) for s in scenarios if not 0 < s.rounds <= number) for number in range(rounds)]
+    progress = Progress(sum(steps))
+    runs = {scenario.name: {name: [] for name in scenario.who} for scenario in scenarios}
+    for number in range(rounds):
+        if number > 0 and progress.seconds() * (1 + steps[number] / progress.done) > minutes * 60:
+            rounds = number
+            break
+        for scenario in scenarios:
+            if not 0 < scenario.rounds <= number:
+                one_round(scenario, runs[scenario.name], number, progress)
+    progress.steps = progress.done
     progress.show("done")
-    return results, progress.seconds() / 60
+    return {s.name: summary(s, runs[s.name]) for s in scenarios}, rounds, progress.seconds() / 60
+
+
+def one_round(scenario, runs, number, progress):
+    names = list(scenario.who)
+    for name in names if number % 2 == 0 else reversed(names):
+        progress.show(f"{scenario.name}: {name}")
+        if runs[name] is not None:
+            result = measured(scenario.who[name], name)
+            runs[name] = None if result is None else [*runs[name], result]
+        progress.done += 1
 
 
 def about():
@@ -92,6 +103,7 @@ def options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--minutes", type=float)
     parser.add_argument("--only", default="")
     parser.add_argument("--list", action="store_true")
     return parser.parse_args()
@@ -124,8 +136,10 @@ def main():
             return
         scenarios = chosen(scenarios, given)
         fill(file)
-        rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
-        results, minutes = measure_all(scenarios, rounds)
+        rounds, minutes = (QUICK_ROUNDS, QUICK_MINUTES) if given.quick else (ROUNDS, MINUTES)
+        if given.rounds:
+            rounds, minutes = given.rounds, float("inf")
+        results, rounds, minutes = measure_all(scenarios, rounds, given.minutes or minutes)
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
     whole = {"about": about() | {"rounds": rounds, "minutes": minutes}, "scenarios": results}
