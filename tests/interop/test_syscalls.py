@@ -5,9 +5,10 @@ import collections
 import os
 import re
 import signal
+import socket
 
 import pytest
-from conftest import ROOT, Daemon, example, processes, run, tool
+from conftest import DEADLINE, ROOT, Daemon, example, processes, run, tool
 from peers import HELLO, UnixConnection
 
 N = 300
@@ -239,3 +240,60 @@ def test_no_signal_disposition_is_changed_by_a_server(sockdir, delivery):
     assert not [call for call in found if call.name in ("kill", "tgkill", "tkill")]
     threads = {call.thread for call in found if call.name in ("clone", "clone3")}
     assert threads, "the trace saw nothing"
+
+
+def accepted(calls):
+    """For each connection that was accepted, what was asked of epoll for it until it was closed."""
+    found, open_now = [], {}
+    for call in calls:
+        if call.name == "accept4" and call.result.isdigit():
+            open_now[call.result] = []
+            found.append(open_now[call.result])
+        elif call.name == "epoll_ctl":
+            _, what, fd = call.arguments.split(", ")[:3]
+            open_now.get(fd, []).append(what)
+        elif call.name == "close":
+            open_now.pop(call.arguments, None)
+    return found
+
+
+def test_a_connection_that_need_not_wait_is_never_registered(sockdir):
+    """Its request is there when it is accepted, and it ends with the answer."""
+    path, out = sockdir / "s", sockdir / "trace"
+    strace = [tool("strace"), "-f", "-qq", "-o", out]
+    command = [example("hello_server"), path, "--delivery", "inline"]
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    def connect():
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(DEADLINE)
+        s.connect(str(path))
+        return s
+
+    def answer(s):
+        with s:
+            whole = b"".join(iter(lambda: s.recv(4096), b""))
+        assert whole.startswith(b"HTTP/1.1 200 ") and whole.endswith(HELLO), whole
+
+    with Daemon(*strace, *command, ready=f"listening on {path}") as server:
+        (child,) = [pid for pid, _, parent, _ in processes() if parent == server.pid]
+        os.kill(child, signal.SIGSTOP)
+        early = [connect() for _ in range(20)]
+        for s in early:
+            s.sendall(request)
+        os.kill(child, signal.SIGCONT)
+        for s in early:
+            answer(s)
+        late = connect()
+        # A later one has been answered: it was seen to have nothing to say.
+        second = connect()
+        second.sendall(request)
+        answer(second)
+        late.sendall(request)
+        answer(late)
+        os.kill(child, signal.SIGTERM)
+        server.wait(0)
+    asked = accepted(parse(out))
+    assert len(asked) == 22
+    assert asked[:20] == [[]] * 20
+    assert asked[20] == ["EPOLL_CTL_ADD", "EPOLL_CTL_DEL"]

@@ -52,7 +52,10 @@ impl Connection {
         if link.shard.is_draining() && link.ends_idle() {
             return Poll::Ready(());
         }
-        ready!(link.stream.poll_readable(cx));
+        if let Err(error) = ready!(link.stream.poll_readable(cx)) {
+            link.log_unregistered(&error);
+            return Poll::Ready(());
+        }
         self.go_live();
         self.poll_step(cx)
     }
@@ -119,6 +122,8 @@ impl Connection {
                     }
                 }
                 Phase::Idle if link.park.get() || link.shard.is_draining() => self.park(),
+                // It has come without a request.
+                Phase::Head if link.stream.received() == 0 => self.park(),
                 _ => return Poll::Pending,
             }
         }

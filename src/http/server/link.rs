@@ -15,6 +15,7 @@ use super::userdata::Memory;
 use crate::count::Count;
 use crate::http::body::Collected;
 use crate::limits;
+use crate::runtime::Level;
 use crate::runtime::delivery::Strand;
 use crate::socket::peer::Record;
 use crate::socket::stream::ServerStream;
@@ -22,6 +23,7 @@ use crate::socket::users::User;
 use http::{Request, StatusCode, request};
 use rustix::net::Shutdown;
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -306,6 +308,14 @@ impl Link {
         }
         self.stream.shutdown(Shutdown::Read);
         !self.stream.has_unread()
+    }
+
+    /// There is no way to wait for its first request.
+    pub fn log_unregistered(&self, error: &io::Error) {
+        let log = self.shard.server().runtime.log();
+        log.write(Level::Error, || {
+            format!("a connection was closed: it cannot be registered: {error}")
+        });
     }
 
     pub fn wake(&self) {

@@ -11,7 +11,6 @@ use super::{Hold, Server};
 use crate::http::body::Collected;
 use crate::http::rooms::Rooms;
 use crate::limits::{self, SWEEP};
-use crate::runtime::Level;
 use crate::runtime::context;
 use crate::runtime::delivery::Executor;
 use crate::runtime::io_thread::IoThread;
@@ -193,15 +192,7 @@ impl Shard {
             peer,
             place,
         } = newcomer;
-        let stream = match ServerStream::new(socket, self.stats.bytes.clone()) {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.server().runtime.log().write(Level::Error, || {
-                    format!("a connection was closed: it cannot be registered: {error}")
-                });
-                return;
-            }
-        };
+        let stream = ServerStream::new(socket, self.stats.bytes.clone());
         if place.refused().is_none() {
             self.stats.connections.add(1);
         }

@@ -1,14 +1,15 @@
 //! The stream of an I/O thread.
 
 mod file;
+mod io_traits;
+mod registration;
 
 pub use file::Before;
 
-use super::{Meter, Transport, Useless, append, fill, receive, send};
+use super::{Meter, Transport, Useless, append, receive, send};
 use crate::socket::pinned::Pinned;
 use crate::socket::sys;
 use bytes::{BufMut, Bytes};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 use std::cell::{Cell, RefCell};
@@ -16,7 +17,6 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -36,8 +36,11 @@ pub type ClientStream = ReactorStream<Pinned<Reactor>>;
 /// What clones of one stream share.
 pub struct Reactor {
     fd: Arc<OwnedFd>,
-    /// `None` only for an instant while it is made anew.
-    registration: RefCell<Option<AsyncFd<Arc<OwnedFd>>>>,
+    registration: Place,
+    /// `registration` is to stay empty: the descriptor is somebody else's.
+    left: Cell<bool>,
+    /// The last read took less than it had room for: there is no more.
+    drained: Cell<bool>,
     /// Registered for WRITABLE too, since a send found the peer's buffer full.
     watches_writable: Cell<bool>,
     /// The last send found no room.
@@ -59,6 +62,10 @@ pub struct Reactor {
     meter: Option<Arc<Meter>>,
 }
 
+/// How many bytes, and whether there may be more.
+type Received = rustix::io::Result<(usize, bool)>;
+type Place = RefCell<Option<AsyncFd<Arc<OwnedFd>>>>;
+
 /// Whose end of the connection a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -69,19 +76,21 @@ enum Side {
 }
 
 impl ServerStream {
-    /// Registers `fd` with this thread's reactor.
-    pub fn new(fd: Arc<OwnedFd>, meter: Arc<Meter>) -> io::Result<ServerStream> {
-        let mut reactor = Reactor::new(fd, Side::Server)?;
+    /// `fd` is registered with this thread's reactor when there is something to wait for. A connection whose
+    /// request is there already, and answered at once, is closed without ever being registered.
+    pub fn new(fd: Arc<OwnedFd>, meter: Arc<Meter>) -> ServerStream {
+        let mut reactor = Reactor::new(fd, Side::Server);
         reactor.meter = Some(meter);
-        Ok(ReactorStream(Rc::new(reactor)))
+        ReactorStream(Rc::new(reactor))
     }
 }
 
 impl ClientStream {
     /// Registers `fd` with this thread's reactor.
     pub fn new(fd: Arc<OwnedFd>, useless: Arc<Useless>) -> io::Result<ClientStream> {
-        let mut reactor = Reactor::new(fd, Side::Client)?;
+        let mut reactor = Reactor::new(fd, Side::Client);
         reactor.useless = Some(useless);
+        reactor.register(Interest::READABLE)?;
         Ok(ReactorStream(Pinned::new(reactor)))
     }
 }
@@ -89,17 +98,18 @@ impl ClientStream {
 impl ClientStream {
     /// The socket, no longer on this thread's reactor; for the last that holds the stream.
     pub fn into_socket(self) -> Arc<OwnedFd> {
-        drop(self.0.registration.take());
+        self.0.leave();
         self.0.fd.clone()
     }
 }
 
 impl Reactor {
-    fn new(fd: Arc<OwnedFd>, side: Side) -> io::Result<Reactor> {
-        let registration = sys::register(fd.clone(), Interest::READABLE)?;
-        Ok(Reactor {
+    fn new(fd: Arc<OwnedFd>, side: Side) -> Reactor {
+        Reactor {
             fd,
-            registration: RefCell::new(Some(registration)),
+            registration: RefCell::default(),
+            left: Cell::new(false),
+            drained: Cell::new(false),
             watches_writable: Cell::new(false),
             blocked: Cell::new(false),
             sink: Cell::new(false),
@@ -112,7 +122,7 @@ impl Reactor {
             side,
             useless: None,
             meter: None,
-        })
+        }
     }
 
     fn count_received(&self, n: u64) {
@@ -179,7 +189,7 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
 
     /// Leaves the reactor, for somebody else's use of the descriptor; what was read and not used.
     pub fn leave(&self) -> Bytes {
-        drop(self.0.registration.take());
+        self.0.leave();
         self.0.has_prefix.set(false);
         self.0.prefix.take()
     }
@@ -208,8 +218,7 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
     /// Ready when the peer has closed (EPOLLHUP), not when it only ended its sending side. Registers for
     /// that wake otherwise.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let registration = self.0.registration.borrow();
-        let Some(registration) = registration.as_ref() else {
+        let Ok(registration) = self.0.registration() else {
             return Poll::Pending;
         };
         while let Ok(mut guard) = ready!(registration.poll_write_ready(cx)) {
@@ -222,13 +231,14 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
         Poll::Ready(())
     }
 
-    /// Ready when there is, most likely, something to read: bytes, the end, or an error.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let registration = self.0.registration.borrow();
-        let Some(registration) = registration.as_ref() else {
-            return Poll::Ready(());
-        };
-        registration.poll_read_ready(cx).map(drop)
+    /// Ready when there is, most likely, something to read: bytes, the end, or an error. Of a socket that was
+    /// not looked at yet nobody knows: it is ready then. An error when one cannot wait for it.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.is_untried() {
+            return Poll::Ready(Ok(()));
+        }
+        let registration = self.0.registration()?;
+        registration.poll_read_ready(cx).map(|_| Ok(()))
     }
 
     /// Reads and drops what has come; the number of bytes, 0 at the end of the stream.
@@ -239,39 +249,25 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
         })
     }
 
+    #[inline]
     fn poll_receive(
         &self,
         cx: &mut Context<'_>,
-        mut receive: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<(usize, bool)>,
+        receive: impl FnMut(BorrowedFd<'_>) -> Received,
     ) -> Poll<io::Result<usize>> {
         let this: &Reactor = &self.0;
         if this.expired.get() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let registration = this.registration.borrow();
-        let Some(registration) = registration.as_ref() else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        };
-        loop {
-            let mut guard = ready!(registration.poll_read_ready(cx))?;
-            match receive(this.fd.as_fd()) {
-                Ok((n, filled)) => {
-                    if n > 0 && !filled {
-                        // A short read emptied the socket: the next event will say so, no need to
-                        // hear it from EAGAIN.
-                        guard.clear_ready();
-                    }
-                    this.count_received(n as u64);
-                    return Poll::Ready(Ok(n));
-                }
-                Err(Errno::AGAIN) => guard.clear_ready(),
-                // The client closed with answers unread: to a server that is an end like any other.
-                Err(Errno::CONNRESET) if this.side == Side::Server => return Poll::Ready(Ok(0)),
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
+        let place = this.registration.borrow();
+        if let Some(registration) = &*place {
+            return this.poll_registered(registration, cx, receive);
         }
+        drop(place);
+        this.poll_untried(cx, receive)
     }
 
+    #[inline(always)]
     fn poll_send(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this: &Reactor = &self.0;
         if this.expired.get() {
@@ -318,19 +314,12 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this: &Reactor = &self.0;
         if !this.watches_writable.get() {
-            // The first time: take the registration out and make it anew with WRITABLE. It forgets who
-            // waited for reading, so the task is polled once more.
-            drop(this.registration.take());
-            let both = Interest::READABLE | Interest::WRITABLE;
-            this.registration
-                .replace(Some(sys::register(this.fd.clone(), both)?));
+            // The first time: it forgets who waited for reading, so the task is polled once more.
+            this.register(Interest::READABLE | Interest::WRITABLE)?;
             this.watches_writable.set(true);
             cx.waker().wake_by_ref();
         }
-        let registration = this.registration.borrow();
-        let Some(registration) = registration.as_ref() else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        };
+        let registration = this.registration()?;
         let mut guard = ready!(registration.poll_write_ready(cx))?;
         guard.clear_ready_matching(Ready::WRITABLE);
         Poll::Ready(Ok(()))
@@ -367,56 +356,5 @@ impl Transport for ClientStream {
 impl<P: Deref<Target = Reactor>> AsFd for ReactorStream<P> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.fd.as_fd()
-    }
-}
-
-impl Read for ServerStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.0.has_prefix.get() {
-            let mut prefix = self.0.prefix.borrow_mut();
-            let n = prefix.len().min(buf.remaining());
-            buf.put_slice(&prefix.split_to(n));
-            self.0.has_prefix.set(!prefix.is_empty());
-            return Poll::Ready(Ok(()));
-        }
-        let received = ready!(self.poll_receive(cx, |fd| {
-            fill(&mut buf, |space| receive(fd, space, RecvFlags::DONTWAIT))
-        }));
-        Poll::Ready(received.map(drop))
-    }
-}
-
-impl Write for ServerStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, &[IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shutdown(Shutdown::Write);
-        Poll::Ready(Ok(()))
     }
 }

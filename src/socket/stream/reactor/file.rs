@@ -95,7 +95,7 @@ mod tests {
         let runtime = runtime.enable_io().build().unwrap();
         let _guard = runtime.enter();
         f(
-            ServerStream::new(Arc::new(ours), Arc::new(Meter::default())).unwrap(),
+            ServerStream::new(Arc::new(ours), Arc::new(Meter::default())),
             peers,
         );
     }
