@@ -140,7 +140,7 @@ test-flood: all
 bench bench-quick:
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory all
-	$(MAKE) -C bench GO=$(CURDIR)/.venv/bin/go CARGO=$(CARGO)
+	$(MAKE) -j 2 -C bench GO=$(CURDIR)/.venv/bin/go CARGO=$(CARGO)
 	.venv/bin/python bench/run.py $(if $(filter bench-quick,$@),--quick) $(BENCH)
 
 # Installing needs no cargo: run `make` first, as yourself.

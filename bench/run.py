@@ -31,22 +31,26 @@ QUICK_ROUNDS, QUICK_MINUTES = 3, 2
 class Progress:
     """A bar on a terminal, else a line for each step: how much is done, since when, what runs."""
 
-    def __init__(self, steps):
-        self.steps, self.done, self.begin = steps, 0, time.monotonic()
+    def __init__(self, steps, minutes):
+        self.steps, self.limit, self.done, self.begin = steps, minutes * 60, 0, time.monotonic()
 
     def seconds(self):
         return time.monotonic() - self.begin
 
+    def share(self):
+        """Of the steps, or of the time when that will end first."""
+        return 1.0 if self.done == self.steps else min(0.99, max(self.done / self.steps, self.seconds() / self.limit))
+
     def show(self, what):
         minutes, seconds = divmod(int(self.seconds()), 60)
-        percent, at = 100 * self.done // self.steps, f"{minutes}:{seconds:02}"
+        share, at = self.share(), f"{minutes}:{seconds:02}"
         if sys.stderr.isatty():
-            full = 30 * self.done // self.steps
-            print(f"\r[{'#' * full}{'.' * (30 - full)}] {percent:3} % {at:>5} {what:<50.50}", end="", file=sys.stderr)
-            if self.done == self.steps:
+            full = int(30 * share)
+            print(f"\r[{'#' * full}{'.' * (30 - full)}] {share:4.0%} {at:>5} {what:<50.50}", end="", file=sys.stderr)
+            if share == 1.0:
                 print(file=sys.stderr)
         else:
-            print(f"{percent:3} % {at:>5} {what}", file=sys.stderr, flush=True)
+            print(f"{share:4.0%} {at:>5} {what}", file=sys.stderr, flush=True)
 
 
 def measured(run, name):
@@ -65,7 +69,7 @@ def measure_all(scenarios, rounds, minutes):
     """All scenarios, then all again, every second time backwards through the participants of each. As many rounds as
     were asked for, but none is begun that would not end in time. Returns how many it were, too."""
     steps = [sum(len(s.who) for s in scenarios if not 0 < s.rounds <= number) for number in range(rounds)]
-    progress = Progress(sum(steps))
+    progress = Progress(sum(steps), minutes)
     runs = {scenario.name: {name: [] for name in scenario.who} for scenario in scenarios}
     for number in range(rounds):
         if number > 0 and progress.seconds() * (1 + steps[number] / progress.done) > minutes * 60:
@@ -148,4 +152,5 @@ def main():
     print((folder / "latest.md").read_text())
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,8 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import breakdown  # noqa: E402
 import report  # noqa: E402
+import run  # noqa: E402
+from measure import Failed  # noqa: E402
 from scenario import Bar, Scenario, summary  # noqa: E402
 
 
@@ -64,6 +66,33 @@ def test_a_peer_that_fails_is_left_out_and_named():
     assert list(result["who"]) == ["hysock", "h2o"]
     assert [bar["than"] for bar in result["bars"]] == ["h2o"]
     assert "nginx" in "\n".join(report.table(result))
+
+
+@pytest.mark.parametrize("minutes, rounds, order", [
+    (60, 3, ["hysock", "nginx", "once", "nginx", "hysock", "hysock", "nginx"]),
+    (1e-9, 1, ["hysock", "nginx", "once"]),
+])
+def test_rounds_take_turns_and_end_in_time(minutes, rounds, order):
+    ran = []
+    one = lambda name: lambda: ran.append(name) or {"cpu_us": 1}
+    both = Scenario("both", "", "cpu_us", "us", {name: one(name) for name in ("hysock", "nginx")})
+    once = Scenario("once", "", "cpu_us", "us", {"once": one("once")}, rounds=1)
+    results, done, _ = run.measure_all([both, once], 3, minutes)
+    assert (done, ran) == (rounds, order)
+    assert len(results["both"]["who"]["nginx"]["runs"]) == rounds
+
+
+def test_only_a_peer_may_fail():
+    tried = []
+
+    def fail():
+        tried.append(1)
+        raise Failed("it stopped")
+
+    assert run.measured(fail, "nginx") is None and len(tried) == 2
+    for name in ("hysock pool", "raw epoll"):
+        with pytest.raises(Failed):
+            run.measured(fail, name)
 
 
 def test_the_report(tmp_path):
