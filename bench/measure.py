@@ -256,9 +256,7 @@ def messages(program, kind, batch, total, producers=4, gap_ns=0, idle=0):
         resting = []
         try:
             expect(children[0], "listening")
-            for _ in range(idle):
-                resting.append(socket.socket(socket.AF_UNIX))
-                resting[-1].connect(path)
+            idle_bytes = rest(children[0].pid, path, idle, resting) if idle else 0
             argv = [program, "send", kind.split("-")[0], path, total // producers, batch, gap_ns]
             children += [subprocess.Popen([str(word) for word in argv], **pipes) for _ in range(producers)]
             for child in children[1:]:
@@ -278,7 +276,23 @@ def messages(program, kind, batch, total, producers=4, gap_ns=0, idle=0):
     seconds, user, system, peak, *latencies = [float(word) for word in out.split()]
     result = {"per_s": total / seconds, "cpu_us": (user + system) / total * 1e6, "user_us": user / total * 1e6,
               "system_us": system / total * 1e6, "peak_kb": peak}
+    if idle:
+        result["idle_bytes"] = idle_bytes
     return result | dict(zip(LATENCIES, latencies))
+
+
+def rest(pid, path, n, sockets):
+    """Connects so many that say nothing; bytes of the receiver's memory for each, when it has accepted them all."""
+    held = lambda: len(os.listdir(f"/proc/{pid}/fd"))
+    before_kb, before, end = memory_kb(pid, "VmRSS"), held(), time.monotonic() + 20
+    for _ in range(n):
+        sockets.append(socket.socket(socket.AF_UNIX))
+        sockets[-1].connect(path)
+    while held() < before + n:
+        if time.monotonic() > end:
+            raise Failed(f"{path}: {held() - before} of {n} producers were accepted")
+        time.sleep(0.001)
+    return (memory_kb(pid, "VmRSS") - before_kb) * 1024 / n
 
 
 def expect(child, line):

@@ -48,6 +48,14 @@ def message_scenarios():
             }, reference="raw write/read", **late, bars=[Bar("hysock", "raw write/read", 2.0)],
         ),
         Scenario(
+            "producer-memory", "messages: memory of a producer that rests (1,000 of them)", "idle_bytes",
+            "bytes a producer", {
+                "hysock": sent("hysock", "stream", 256, 400_000, idle=1000),
+                "raw write/read": sent("raw", "stream", 256, 400_000, idle=1000),
+            }, reference="raw write/read", bars=[Bar("hysock", None, 16384)], rounds=3,
+            hidden=("per_s", "cpu_us", "user_us", "system_us"),
+        ),
+        Scenario(
             "idle-producers", "messages in batches beside 1,000 producers that rest", who={
                 "hysock, 1,000 idle": sent("hysock", "stream", 256, 4_000_000, idle=1000),
                 "hysock": sent("hysock", "stream", 256, 4_000_000),
