@@ -5,7 +5,8 @@ mod peers;
 
 use hysock::error::Status;
 use hysock::http::client::{self, BodyFn, Call, Moved};
-use peers::{Host, LONG, Made, Peer, begin, delivered, each, made, made_to_deliver};
+use hysock::socket::address::Address;
+use peers::{Host, LONG, Made, Peer, begin, delivered, each, made, made_for, made_to_deliver};
 use std::io::{BufRead, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -419,7 +420,12 @@ fn an_early_answer_ends_the_body_and_the_connection() {
 #[test]
 fn a_server_that_leaves_in_the_middle_of_a_body() {
     each(|with_runtime, starts| {
-        for says in ["", "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"] {
+        for says in [
+            "",
+            "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno",
+            // Its end is the connection's, which is a reset.
+            "HTTP/1.0 503 No\r\n\r\nno",
+        ] {
             let host = Host::new(move |mut peer| {
                 let mut some = [0; 100_000];
                 peer.0.read_exact(&mut some).unwrap();
@@ -434,10 +440,76 @@ fn a_server_that_leaves_in_the_middle_of_a_body() {
                 assert_eq!(ended, Err(Status::Closed));
             } else {
                 assert_eq!((ended, call.http_status()), (Ok(()), 503));
+                assert_eq!(call.body(), Some(&b"no"[..]));
             }
             call.release();
         }
     });
+}
+
+#[test]
+fn a_new_connection_is_answered_before_anything_is_asked() {
+    let directory = std::env::temp_dir().join(format!("hysock-early-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.join("s");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let (left, has_left) = mpsc::channel();
+    let server = thread::spawn(move || {
+        for _ in 0..3 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let says = "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+            stream.write_all(says.as_bytes()).unwrap();
+            drop(stream);
+            left.send(()).unwrap();
+        }
+    });
+    let has_left = Arc::new(Mutex::new(has_left));
+    let address = Address::parse(path.as_os_str().as_encoded_bytes()).unwrap();
+    each(|with_runtime, starts| {
+        let made = made_for(&address, with_runtime, &client::Config::default());
+        let call = put(&made);
+        let waits = has_left.clone();
+        // On a calling thread it is asked for before the head is sent.
+        let f = move |_: &Arc<Call>, _: &mut [u8]| {
+            waits.lock().unwrap().recv_timeout(LONG).unwrap();
+            0
+        };
+        call.set_body_reader(None, None, Box::new(f)).unwrap();
+        assert_eq!((begin(&call, starts), call.http_status()), (Ok(()), 503));
+        assert_eq!(call.body(), Some(&b"no"[..]));
+        call.release();
+    });
+    server.join().unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_read_has_its_end_while_a_body_goes_up_that_has_none() {
+    let host = Host::new(|mut peer| {
+        peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+        peer.wait_closed();
+    });
+    for deadline in [None, Some(Duration::from_millis(300))] {
+        let made = made(&host, false, &client::Config::default());
+        let call = put(&made);
+        let begun = Instant::now();
+        // So slow that there is always room for it.
+        let f = move |_: &Arc<Call>, space: &mut [u8]| {
+            thread::sleep(Duration::from_millis(1));
+            space[0] = 1;
+            i64::from(begun.elapsed() < LONG)
+        };
+        call.set_body_reader(None, None, Box::new(f)).unwrap();
+        call.set_streaming().unwrap();
+        call.set_timeout(deadline).unwrap();
+        call.perform().unwrap();
+        assert_eq!(call.read(None).unwrap().as_bytes(), Some(&b"ok"[..]));
+        let time = deadline.is_none().then_some(Duration::from_millis(100));
+        let ended = call.read(time).unwrap_err();
+        assert_eq!(ended.status, Status::TimedOut);
+        assert!(begun.elapsed() < LONG / 2);
+        call.release();
+    }
 }
 
 #[test]

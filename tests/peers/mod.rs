@@ -134,8 +134,12 @@ impl Drop for Made {
 }
 
 pub fn made(host: &Host, with_runtime: bool, config: &client::Config) -> Made {
+    made_for(&host.address(), with_runtime, config)
+}
+
+pub fn made_for(address: &Address, with_runtime: bool, config: &client::Config) -> Made {
     let runtime = with_runtime.then(|| Runtime::start(&runtime::Config::default()).unwrap());
-    let client = Client::new(runtime.as_ref(), &host.address(), config).unwrap();
+    let client = Client::new(runtime.as_ref(), address, config).unwrap();
     Made { runtime, client }
 }
 

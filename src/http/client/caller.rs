@@ -131,6 +131,8 @@ impl CallerConnection {
                 look_up(call, times)?;
             }
             if self.flag.0.swap(false, Ordering::AcqRel) {
+                // A body that is always taken at once must not keep its answer from being seen.
+                self.end.caller.look();
                 continue;
             }
             if times.extras
@@ -165,6 +167,13 @@ impl CallerConnection {
                 return Some(next);
             }
             if self.flag.0.swap(false, Ordering::AcqRel) {
+                let is_over = |end: Option<Instant>| end.is_some_and(|end| end <= Instant::now());
+                caller.look();
+                if is_over(times.deadline) {
+                    caller.allow_blocking();
+                } else if is_over(until) {
+                    return None;
+                }
                 continue;
             }
             let waits = if times.extras {

@@ -31,6 +31,8 @@ pub struct Caller {
     /// See [`ReactorStream::begin_request`].
     has_sent: AtomicBool,
     has_received: AtomicBool,
+    /// Any byte of an answer to an earlier request has come.
+    is_used: AtomicBool,
     sink: AtomicBool,
     useless: Arc<Useless>,
     limits: Mutex<Limits>,
@@ -55,6 +57,7 @@ impl CallerStream {
             wants_write: AtomicBool::new(false),
             has_sent: AtomicBool::new(false),
             has_received: AtomicBool::new(false),
+            is_used: AtomicBool::new(false),
             sink: AtomicBool::new(false),
             useless,
             limits: Mutex::default(),
@@ -78,12 +81,18 @@ impl Caller {
     /// A request begins: what follows is about it.
     pub fn begin_request(&self) {
         self.has_sent.store(false, Ordering::Relaxed);
-        self.has_received.store(false, Ordering::Relaxed);
+        let used = self.has_received.swap(false, Ordering::Relaxed);
+        self.is_used.fetch_or(used, Ordering::Relaxed);
     }
 
     /// Whether any byte of the request was sent.
     pub fn has_sent(&self) -> bool {
         self.has_sent.load(Ordering::Relaxed)
+    }
+
+    /// See [`ReactorStream::goes_on_reading`].
+    fn goes_on_reading(&self) -> bool {
+        self.has_sent() || !self.is_used.load(Ordering::Relaxed)
     }
 
     /// Whether any byte of the answer has come.
@@ -159,6 +168,14 @@ impl Caller {
             return None;
         }
         Some(left)
+    }
+
+    /// Allows a read if it has something to find at once.
+    pub fn look(&self) {
+        let found = self.poll_once(PollFlags::IN, Some(Instant::now()));
+        if found.is_ok_and(|found| !found.is_empty()) {
+            self.allow_blocking();
+        }
     }
 
     /// Waits for the socket to move either way, since a body goes up while an answer may come down. A read is
@@ -329,8 +346,7 @@ impl Transport for CallerStream {
                 caller.wants_write.store(true, Ordering::Relaxed);
                 Poll::Pending
             }
-            // See `ReactorStream::goes_on_reading`.
-            Err(Errno::PIPE | Errno::CONNRESET) if caller.has_sent() => {
+            Err(Errno::PIPE | Errno::CONNRESET) if caller.goes_on_reading() => {
                 caller.sink.store(true, Ordering::Relaxed);
                 all()
             }

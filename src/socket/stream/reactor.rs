@@ -294,10 +294,11 @@ impl<P: Deref<Target = Reactor>> ReactorStream<P> {
     }
 
     /// Whether a peer that no longer reads is no error: a server still serves what a client had sent before it
-    /// left, and a client still reads the answer that came before its request was sent to the end. A
-    /// request of which nothing was sent is an error: it may be sent again elsewhere.
+    /// left, and a client still reads the answer that came before its request was sent to the end; of a new
+    /// connection, before it was sent at all. A later request of which nothing was sent is an error: it may
+    /// be sent again elsewhere.
     fn goes_on_reading(&self) -> bool {
-        self.0.side == Side::Server || self.0.sent.get() > self.0.request_at.get()
+        self.0.side == Side::Server || self.has_sent() || self.0.received.get() == 0
     }
 
     /// A request begins: tells later whether any of it was sent.

@@ -80,10 +80,13 @@ impl Down {
                     Some(0) => *chunk = Chunk::Trailers,
                     Some(size) => *chunk = Chunk::Data(size),
                 },
-                Chunk::End if input.len() < 2 => return Ok(Step::More),
                 Chunk::End => {
-                    if !input.starts_with(b"\r\n") {
+                    let come = &input[..input.len().min(2)];
+                    if !b"\r\n".starts_with(come) {
                         return Err(Broken::Body("a chunk is longer than its size"));
+                    }
+                    if come.len() < 2 {
+                        return Ok(Step::More);
                     }
                     input.advance(2);
                     *chunk = Chunk::Size;
@@ -274,6 +277,7 @@ mod tests {
             "11111111111111111\r\n",
             "0\r\na b: c\r\n\r\n",
             "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhello!",
         ] {
             for n in [1, 100] {
                 let (_, _, end, _) = chunked(text, n);

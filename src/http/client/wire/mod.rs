@@ -307,7 +307,12 @@ impl<IO: Transport> Wire<IO> {
             .down
             .left()
             .map_or(READ_MAX, |left| left.min(BODY_READ));
-        Poll::Ready(match ready!(self.poll_input(cx, most))? {
+        let n = match ready!(self.poll_input(cx, most)) {
+            // The peer has closed and not read all of the request: all that it said has come.
+            Err(Broken::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            n => n?,
+        };
+        Poll::Ready(match n {
             0 => self.down.end(),
             _ => Ok(()),
         })

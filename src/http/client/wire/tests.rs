@@ -9,7 +9,8 @@ use bytes::BufMut;
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 
 const MAX_HEAD: usize = 8 * 1024;
 
@@ -22,6 +23,8 @@ struct Peer {
     ended: Cell<bool>,
     /// Every second time there is nothing yet.
     rests: Cell<bool>,
+    /// But never for what is sent.
+    takes_all: Cell<bool>,
     sent: RefCell<Vec<u8>>,
 }
 
@@ -56,7 +59,7 @@ impl Transport for &Peer {
     }
 
     fn poll_send(&self, _: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if self.pauses() {
+        if !self.takes_all.get() && self.pauses() {
             return Poll::Pending;
         }
         let all = bufs.iter().flat_map(|piece| piece.iter());
@@ -278,6 +281,31 @@ fn a_connection_that_rests_holds_nothing_large() {
     assert_eq!(Arc::strong_count(&body), 1, "the body is held no longer");
     assert_eq!(wire.input.capacity(), 0);
     assert!(wire.request().capacity() <= ROOM);
+}
+
+#[test]
+fn a_peer_that_takes_whatever_comes_is_not_sent_all_in_one_turn() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let peer = Peer::default();
+    peer.cut.set(10);
+    peer.takes_all.set(true);
+    let mut wire = wire(&peer);
+    wire.begin(Body::Whole(Bytes::from(vec![0; 1000])), false, true);
+    let wakes = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(wakes.clone());
+    let mut turns = 1;
+    while wire.poll_up(&mut Context::from_waker(&waker)).is_pending() {
+        assert_eq!(wakes.0.load(Ordering::Relaxed), turns);
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert_eq!(peer.sent.borrow().len(), 1000);
+    assert!(turns > 3, "{turns}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use bytes::{Buf, Bytes};
 use std::io::{IoSlice, Write};
 use std::task::{Context, Poll, ready};
 
+/// What is sent in one turn, when the peer takes it as fast: so often.
+const TURN: usize = 16;
 const LINE: &[u8] = b"\r\n";
 const LAST: &[u8] = b"0\r\n\r\n";
 const LINE_AND_LAST: &[u8] = b"\r\n0\r\n\r\n";
@@ -69,7 +71,7 @@ impl Up {
         io: &IO,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
-        loop {
+        for _ in 0..TURN {
             let mut next = Poll::Ready(());
             if self.body.is_some() && self.piece.is_empty() && self.tail.is_empty() {
                 next = self.take_next(cx);
@@ -93,6 +95,9 @@ impl Up {
                 Err(error) => return Poll::Ready(Err(Broken::Io(error))),
             }
         }
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn sent(&mut self, mut n: usize) {
