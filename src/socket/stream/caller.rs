@@ -81,8 +81,11 @@ impl Caller {
     /// A request begins: what follows is about it.
     pub fn begin_request(&self) {
         self.has_sent.store(false, Ordering::Relaxed);
-        let used = self.has_received.swap(false, Ordering::Relaxed);
-        self.is_used.fetch_or(used, Ordering::Relaxed);
+        // No locked instructions: one thread at a time is here.
+        if self.has_received() {
+            self.is_used.store(true, Ordering::Relaxed);
+            self.has_received.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Whether any byte of the request was sent.

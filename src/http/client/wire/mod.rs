@@ -46,6 +46,8 @@ pub struct Wire<IO> {
     max_head: usize,
     /// So much of the input holds no end of a head.
     searched: usize,
+    /// Bytes of the empty lines before the answer's heads.
+    skipped: usize,
     /// The answer has no body, whatever its head says: the request is a HEAD.
     is_bodiless: bool,
     /// The answer's head allows another request.
@@ -111,6 +113,7 @@ impl<IO: Transport> Wire<IO> {
             down: Down::Over,
             max_head,
             searched: 0,
+            skipped: 0,
             is_bodiless: false,
             lasts: true,
         }
@@ -126,6 +129,7 @@ impl<IO: Transport> Wire<IO> {
         self.up.put(body);
         self.down = Down::Head;
         self.searched = 0;
+        self.skipped = 0;
         self.is_bodiless = is_bodiless;
         self.lasts = lasts;
     }
@@ -190,6 +194,10 @@ impl<IO: Transport> Wire<IO> {
         if self.searched == 0 {
             let empty = head::empty(&self.input);
             self.input.advance(empty);
+            self.skipped += empty;
+            if self.skipped > self.max_head {
+                return Err(Broken::HeadTooLarge);
+            }
         }
         let found = head::end(&self.input, self.searched);
         if found.unwrap_or(self.input.len()) > self.max_head {
@@ -307,12 +315,7 @@ impl<IO: Transport> Wire<IO> {
             .down
             .left()
             .map_or(READ_MAX, |left| left.min(BODY_READ));
-        let n = match ready!(self.poll_input(cx, most)) {
-            // The peer has closed and not read all of the request: all that it said has come.
-            Err(Broken::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => 0,
-            n => n?,
-        };
-        Poll::Ready(match n {
+        Poll::Ready(match ready!(self.poll_input(cx, most))? {
             0 => self.down.end(),
             _ => Ok(()),
         })

@@ -375,6 +375,10 @@ fn a_head_is_refused_when_it_is_too_long_or_cannot_become_one() {
         let got = ask(&mut wire, text(MAX_HEAD + 1), Way::Pieces).unwrap();
         assert!(matches!(got, Err(Broken::HeadTooLarge)), "{cut}");
     }
+    let peer = Peer::default();
+    peer.cut.set(1000);
+    let got = ask(&mut wire(&peer), "\r\n".repeat(MAX_HEAD), Way::Pieces).unwrap();
+    assert!(matches!(got, Err(Broken::HeadTooLarge)));
     for garbage in ["Hello", "\r\n\nSSH-2.0", "HTTP/2.0 ", "HTTP/1.1 abc"] {
         let peer = Peer::default();
         peer.cut.set(1);
