@@ -29,6 +29,7 @@ impl Read for ServerStream {
 }
 
 impl Write for ServerStream {
+    #[inline(always)]
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -37,6 +38,7 @@ impl Write for ServerStream {
         self.poll_send(cx, &[IoSlice::new(buf)])
     }
 
+    #[inline(always)]
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
