@@ -6,6 +6,9 @@ use crate::socket::memfd::Mapped;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Among how many sources a message's is looked for, the last ones.
+const RECENT: usize = 8;
+
 /// One message of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -27,6 +30,8 @@ pub struct Content {
     first: usize,
     sources: Vec<Arc<Source>>,
     fds: Vec<(usize, Vec<OwnedFd>)>,
+    /// Space for what each source gets back.
+    costs: Vec<u64>,
     /// Where the bytes of its only message are, instead of in `data`.
     mapped: Option<Mapped>,
 }
@@ -63,17 +68,19 @@ impl Content {
     }
 
     pub fn push(&mut self, source: &Arc<Source>, data: &[u8], flags: u32, sequence: u64) {
-        let same = self
-            .sources
-            .last()
-            .is_some_and(|last| Arc::ptr_eq(last, source));
-        if !same {
-            self.sources.push(source.clone());
-        }
+        // Producers take turns: one of the last few, so that not each turn touches what all threads count in.
+        let mut recent = self.sources.iter().rev().take(RECENT);
+        let source = match recent.position(|other| Arc::ptr_eq(other, source)) {
+            Some(back) => self.sources.len() - 1 - back,
+            None => {
+                self.sources.push(source.clone());
+                self.sources.len() - 1
+            }
+        };
         self.entries.push(Entry {
             offset: self.data.len(),
             len: data.len(),
-            source: self.sources.len() as u32 - 1,
+            source: source as u32,
             flags,
             sequence,
         });
@@ -166,18 +173,21 @@ impl Content {
         self.first = 0;
     }
 
-    /// Gives every source its bytes back; what they were in all.
+    /// Gives every source its bytes back, once each; what they were in all.
     pub fn release(&mut self) -> u64 {
-        let mut total = 0;
-        let mut entries = self.entries[self.first..].iter().peekable();
-        while let Some(entry) = entries.next() {
-            let mut cost = charge(entry.len);
-            while let Some(next) = entries.next_if(|next| next.source == entry.source) {
-                cost += charge(next.len);
-            }
-            self.sources[entry.source as usize].release(cost);
-            total += cost;
+        let mut costs = std::mem::take(&mut self.costs);
+        costs.clear();
+        costs.resize(self.sources.len(), 0);
+        for entry in &self.entries[self.first..] {
+            costs[entry.source as usize] += charge(entry.len);
         }
+        for (source, &cost) in self.sources.iter().zip(&costs) {
+            if cost > 0 {
+                source.release(cost);
+            }
+        }
+        let total = costs.iter().sum();
+        self.costs = costs;
         total
     }
 }

@@ -17,6 +17,8 @@ use tokio::io::Interest;
 
 /// Senders that are remembered; beyond it one who sends again gets a new number.
 const SENDERS: usize = 1024;
+/// Senders that are looked for first.
+const RECENT: usize = 8;
 
 /// Receives until the end, then what the socket still holds.
 pub async fn run(shard: &Rc<Shard>, listener: &Arc<Listener>) {
@@ -29,7 +31,7 @@ pub async fn run(shard: &Rc<Shard>, listener: &Arc<Listener>) {
     };
     let mut reader = Reader {
         packets: Packets::new(receiver.config.max_message as usize, true),
-        senders: HashMap::new(),
+        senders: Senders::default(),
     };
     while !shard.is_ending() {
         let changed = shard.changed.notified();
@@ -58,17 +60,24 @@ pub async fn run(shard: &Rc<Shard>, listener: &Arc<Listener>) {
 
 struct Reader {
     packets: Packets,
-    senders: HashMap<(u32, u32, Option<u32>), Arc<Source>>,
+    senders: Senders,
+}
+
+/// Who has sent something.
+#[derive(Default)]
+struct Senders {
+    all: HashMap<(u32, u32, Option<u32>), Arc<Source>>,
+    /// Those of the last messages, in no order: mostly the next one is of one of them.
+    recent: Vec<(Option<Peer>, Arc<Source>)>,
 }
 
 impl Reader {
     /// `Some(true)` when there may be more, `None` when the end came while it waited for room.
     async fn read(&mut self, shard: &Rc<Shard>, listener: &Listener) -> Option<bool> {
         let receiver = shard.receiver();
-        let all = find(shard, &mut self.senders, None);
+        let all = self.senders.find(shard, None).clone();
         let reserved = shard.room(&all, false).await?;
         let (packets, senders) = (&mut self.packets, &mut self.senders);
-        let mut last: Option<(Option<Peer>, Arc<Source>)> = None;
         let got = match packets.receive(listener.fd()) {
             Ok(got) => got,
             Err(Errno::AGAIN) => return Some(false),
@@ -81,16 +90,8 @@ impl Reader {
         };
         reserved.append(&all, |appending| {
             packets.each(|packet| {
-                let sender = packet.sender;
-                // Often the same one sends several in a row.
-                let source = match &last {
-                    Some((same, source)) if *same == sender => source,
-                    _ => {
-                        let source = find(shard, senders, sender);
-                        appending.from(&source);
-                        &last.insert((sender, source)).1
-                    }
-                };
+                let source = senders.find(shard, packet.sender);
+                appending.from(source);
                 append_packet(receiver, appending, source, packet);
             });
         });
@@ -99,27 +100,41 @@ impl Reader {
     }
 }
 
-fn find(
-    shard: &Rc<Shard>,
-    senders: &mut HashMap<(u32, u32, Option<u32>), Arc<Source>>,
-    sender: Option<Peer>,
-) -> Arc<Source> {
-    let key = sender.map_or((u32::MAX, u32::MAX, None), |peer| {
-        (peer.uid, peer.gid, peer.pid)
-    });
-    if let Some(source) = senders.get(&key) {
-        return source.clone();
+impl Senders {
+    fn find(&mut self, shard: &Shard, sender: Option<Peer>) -> &Arc<Source> {
+        let known = self.recent.iter().position(|(peer, _)| *peer == sender);
+        let at = known.unwrap_or_else(|| {
+            let source = self.remembered(shard, sender);
+            // The place of any other one.
+            if self.recent.len() >= RECENT {
+                let place = source.id as usize % RECENT;
+                self.recent[place] = (sender, source);
+                return place;
+            }
+            self.recent.push((sender, source));
+            self.recent.len() - 1
+        });
+        &self.recent[at].1
     }
-    if senders.len() >= SENDERS {
-        senders.clear();
+
+    fn remembered(&mut self, shard: &Shard, sender: Option<Peer>) -> Arc<Source> {
+        let key = sender.map_or((u32::MAX, u32::MAX, None), |peer| {
+            (peer.uid, peer.gid, peer.pid)
+        });
+        if let Some(source) = self.all.get(&key) {
+            return source.clone();
+        }
+        if self.all.len() >= SENDERS {
+            self.all.clear();
+        }
+        let receiver = shard.receiver();
+        let id = receiver.next_id.fetch_add(1, Ordering::Relaxed);
+        if sender.is_some() {
+            receiver.counters.producers.fetch_add(1, Ordering::Relaxed);
+        }
+        let peer = Record::of(sender.map_or(Known::Unsupported, Known::Known));
+        let source = Source::new(id, peer);
+        self.all.insert(key, source.clone());
+        source
     }
-    let receiver = shard.receiver();
-    let id = receiver.next_id.fetch_add(1, Ordering::Relaxed);
-    if sender.is_some() {
-        receiver.counters.producers.fetch_add(1, Ordering::Relaxed);
-    }
-    let peer = Record::of(sender.map_or(Known::Unsupported, Known::Known));
-    let source = Source::new(id, peer);
-    senders.insert(key, source.clone());
-    source
 }
