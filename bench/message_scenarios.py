@@ -33,9 +33,10 @@ def message_scenarios():
         Scenario(
             "datagrams", "datagrams of 100 bytes, 4 producers, in batches", who={
                 "hysock": sent("hysock", "dgram", 64, 500_000),
+                "hysock inline": sent("hysock", "dgram-inline", 64, 500_000),
                 "raw sendmmsg/recvmmsg": sent("raw", "dgram", 64, 500_000),
             }, reference="raw sendmmsg/recvmmsg", **rate,
-            bars=[Bar("hysock", "raw sendmmsg/recvmmsg", 0.8, at_least=True)],
+            bars=[Bar(one, "raw sendmmsg/recvmmsg", 0.8, at_least=True) for one in ("hysock", "hysock inline")],
         ),
         Scenario(
             "message-latency", "messages of 100 bytes, one each 100 us, one way", who={
@@ -45,7 +46,8 @@ def message_scenarios():
                 "ZeroMQ": sent("zeromq", "stream", 1, 10_000, **paced),
                 "nng": sent("nng", "stream", 1, 10_000, **paced),
                 "raw write/read": sent("raw", "stream", 1, 10_000, **paced),
-            }, reference="raw write/read", **late, bars=[Bar("hysock", "raw write/read", 2.0)],
+            }, reference="raw write/read", **late,
+            bars=[Bar(one, "raw write/read", 2.0) for one in ("hysock", "hysock pulled")],
         ),
         Scenario(
             "producer-memory", "messages: memory of a producer that rests (1,000 of them)", "idle_bytes",
