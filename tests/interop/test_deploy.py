@@ -74,9 +74,8 @@ def test_socket_activation(daemon, sockdir):
     path = sockdir / "s"
     server = daemon(
         tool("systemd-socket-activate"), "--listen", path, "--fdname=http",
-        example("httpd"), path, "--activation", "--drain", "10000",
+        example("httpd"), path, "--activation", "--drain", "10000", ready="Listening on",
     )  # fmt: skip
-    wait_until(path.exists, what="the manager's socket")
     inode = path.stat().st_ino
     for _ in range(3):
         assert get(path) == HELLO

@@ -522,9 +522,9 @@ def test_the_drain_has_an_end(serve):
 def test_a_service_that_was_activated_ends_when_it_is_not_needed(program, daemon, sockdir):
     """systemd-socket-activate listens, starts the program at the first connection, and is gone then."""
     path = sockdir / "s"
+    # Its file is there before it listens.
     manager = daemon(tool("systemd-socket-activate"), "-l", path, program, path,
-                     "activated=1", "exit_idle=300")  # fmt: skip
-    wait_until(path.exists, what="the socket")
+                     "activated=1", "exit_idle=300", ready="Listening on")  # fmt: skip
     with contextlib.closing(UnixConnection(path)) as connection:
         connection.request("GET", "/")
         assert connection.getresponse().read() == HELLO
