@@ -109,11 +109,15 @@ pub fn replace(place: &mut HeaderMap, map: HeaderMap) {
 
 /// Whether a header, which is a list of tokens, has this one, in any case.
 pub fn lists(map: &HeaderMap, name: HeaderName, token: &[u8]) -> bool {
-    let mut values = map.get_all(name).iter();
-    values.any(|value| {
-        let mut tokens = value.as_bytes().split(|b| *b == b',');
-        tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
-    })
+    let values = map.get_all(name).iter();
+    let mut tokens = values.flat_map(tokens);
+    tokens.any(|one| one.eq_ignore_ascii_case(token))
+}
+
+/// What a header lists, in its order (RFC 9110, section 5.6.1).
+pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let parts = value.as_bytes().split(|byte| *byte == b',');
+    parts.map(<[u8]>::trim_ascii)
 }
 
 /// The header at `index`, counting each value of a repeated name.

@@ -1,6 +1,6 @@
 //! A body that is written piece by piece: an exchange's answer, a call's request.
 //!
-//! What is written waits in a small buffer, which hyper empties as the socket takes it.
+//! What is written waits in a small buffer, which the connection empties as the socket takes it.
 
 use crate::error::{Error, Result};
 use crate::limits::{FRAME_MAX, WRITE_BUFFER};
@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
-/// A body on its way to hyper.
+/// A body on its way to the connection.
 pub struct Writing<F> {
     /// Announced; `None` is chunked, or until the connection's end.
     pub length: Option<u64>,

@@ -2,7 +2,7 @@
 
 use super::open::Source;
 use super::redirect;
-use super::wire::{Body, says_close};
+use super::wire::Body;
 use crate::error::{Error, Result};
 use crate::http::headers::{self, Shown};
 use crate::limits::TARGET_MAX;
@@ -153,7 +153,7 @@ impl Template {
 
     /// Whether the connection may be used again, as far as the request says.
     pub fn lasts(&self) -> bool {
-        self.headers.is_empty() || !self.headers.get_all(CONNECTION).iter().any(says_close)
+        self.headers.is_empty() || !headers::lists(&self.headers, CONNECTION, b"close")
     }
 
     /// Writes the head, without what belongs to the body, and the empty line.

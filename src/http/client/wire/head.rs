@@ -1,6 +1,7 @@
 //! The head of an answer (RFC 9112, sections 4 to 6 and 9.3).
 
 use super::Broken;
+use crate::http::headers::tokens;
 use crate::limits::HEADERS_MAX;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -51,8 +52,8 @@ impl Framing {
 
     fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Broken> {
         if *name == CONTENT_LENGTH {
-            for part in value.as_bytes().split(|byte| *byte == b',') {
-                let length = number(part.trim_ascii());
+            for part in tokens(value) {
+                let length = number(part);
                 if length.is_none() || self.length.is_some_and(|known| Some(known) != length) {
                     return Err(Broken::Head("Content-Length is not one number"));
                 }
@@ -63,20 +64,10 @@ impl Framing {
             self.has_coding = true;
             self.is_chunked = last.eq_ignore_ascii_case(b"chunked");
         } else if *name == CONNECTION {
-            self.lasts &= !says_close(value);
+            self.lasts &= !tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
         }
         Ok(())
     }
-}
-
-/// Whether a Connection header ends the connection behind its message.
-pub fn says_close(value: &HeaderValue) -> bool {
-    tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"))
-}
-
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    let parts = value.as_bytes().split(|byte| *byte == b',');
-    parts.map(<[u8]>::trim_ascii)
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

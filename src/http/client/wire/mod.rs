@@ -9,7 +9,7 @@ mod head;
 mod tests;
 mod up;
 
-pub use head::{Head, says_close};
+pub use head::Head;
 
 use super::outgoing::Stream;
 use crate::http::body::{Gather, TooLarge};
